@@ -1,0 +1,133 @@
+// protocol/connection/api.ts — how do drivers (sockets, simulator) turn the state machine's crank?
+//
+// Sans-IO: nothing here sleeps, sends or looks at a clock. Times are float milliseconds on the
+// caller's monotonic clock. The driver's order, each turn:
+//   1. handleDatagram(now, …) for each datagram that waits
+//   2. handleTimeout(now) when pollTimeout() <= now, and only after 1 came up empty
+//   3. pollEvent() until null, acting on each (reading and writing streams)
+//   4. pollTransmit(now, out) until false, sending `out.bytes[0, out.lengthBytes)` to `out.to`
+//   5. arm one timer for pollTimeout()
+import type {
+  Address,
+  LocalIdentity,
+  PeerAddress,
+  PeerIdentity,
+  RandomBytes,
+  SessionStats,
+  TransportError,
+} from '../types.ts'
+
+/** Reused by the driver from call to call: one datagram (later: a train of equal segments). */
+export interface Transmit {
+  /** At least 65 507 bytes; filled from 0. */
+  readonly bytes: Uint8Array
+  lengthBytes: number
+  /** Each datagram's length in a train; equals lengthBytes when there is one only. */
+  segmentBytes: number
+  to: Address
+}
+
+export type EndpointEvent =
+  /** Our connect() is done, or the peer's HELLO led to an open connection (`accepted`). */
+  | { type: 'connected'; connection: Connection }
+  | { type: 'accepted'; connection: Connection }
+  /** The connection ended; nothing follows for it. error is null after a clean close. */
+  | { type: 'closed'; connection: Connection; error: TransportError | null; reason: string }
+  /** The peer may not open more, but we may again: openStream() works now. */
+  | { type: 'streams-available'; connection: Connection; direction: 'bidi' | 'uni' }
+  | { type: 'stream-opened'; connection: Connection; streamId: number }
+  /** read() has bytes, or the end (`isReadFinished`). Once per transition; read until empty. */
+  | { type: 'stream-readable'; connection: Connection; streamId: number }
+  /** write() accepts bytes again after it accepted fewer than offered. */
+  | { type: 'stream-writable'; connection: Connection; streamId: number }
+  /** All bytes and the FIN that we sent are acknowledged. */
+  | { type: 'stream-acknowledged'; connection: Connection; streamId: number }
+  /** The peer gave up sending (RESET_STREAM) or reading (STOP_SENDING; we have reset our half). */
+  | { type: 'stream-reset'; connection: Connection; streamId: number; code: number }
+  | { type: 'stream-stopped'; connection: Connection; streamId: number; code: number }
+
+export interface Connection {
+  readonly state: 'handshaking' | 'open' | 'closing' | 'draining' | 'closed'
+  readonly remote: Address
+  readonly isInitiator: boolean
+  /** Known from `connected`/`accepted` on. */
+  readonly peer: PeerIdentity
+
+  /** Null when the peer's stream limit is reached; `streams-available` follows. */
+  openStream(direction: 'bidi' | 'uni', urgency: number): number | null
+  setUrgency(streamId: number, urgency: number): void
+  /** Takes up to the whole of `bytes` into the send buffer, without a copy: the caller must not
+   * change them afterwards. Returns how many were taken; fewer: wait for `stream-writable`. */
+  write(streamId: number, bytes: Uint8Array): number
+  /** FIN after what was written. */
+  finish(streamId: number): void
+  /** The next bytes in order, owned by the caller, at most `maxBytes`; null when none wait.
+   * Reading opens the flow-control windows. */
+  read(streamId: number, maxBytes: number): Uint8Array | null
+  /** True once all bytes up to the peer's FIN were read. */
+  isReadFinished(streamId: number): boolean
+  /** True once every byte and FIN that we sent is acknowledged. */
+  isAcknowledged(streamId: number): boolean
+  reset(streamId: number, code: number): void
+  stopSending(streamId: number, code: number): void
+  /** True when no stream of ours has unacknowledged data: close() loses nothing then. */
+  readonly isDrained: boolean
+  /** Tells the peer that we will close: it may drain as well (DRAIN frame). */
+  drain(): void
+  close(nowMs: number, code: number, reason: string): void
+  stats(): SessionStats
+}
+
+export interface Endpoint {
+  /** Begins a handshake; `connected` or `closed` follows. */
+  connect(nowMs: number, to: PeerAddress): Connection
+  handleDatagram(nowMs: number, bytes: Uint8Array, from: Address): void
+  handleTimeout(nowMs: number): void
+  /** Fills `out` and returns true, or returns false when nothing may be sent now. */
+  pollTransmit(nowMs: number, out: Transmit): boolean
+  /** When handleTimeout is due; Infinity when there is nothing to wait for. */
+  pollTimeout(): number
+  pollEvent(): EndpointEvent | null
+  setIdentity(identity: LocalIdentity): void
+  /** Sheds new handshakes with REFUSED(draining). */
+  refuseNew(): void
+  readonly connectionCount: number
+  /** Packets that no connection took, by cause; crcErrors counts every packet that failed it. */
+  readonly stats: { crcErrors: number; unknownCid: number; malformed: number; refused: number }
+}
+
+/** Seals and opens packets. Until encryption lands there is the null one: 16 zero bytes as tag. */
+export interface Crypto {
+  /** Seals in place: `bytes[headerEnd, end)` is plaintext, the tag goes to [end, end + 16). */
+  seal(packet: Uint8Array, packetNumber: number, plaintextStart: number, plaintextEnd: number): void
+  /** False: the tag is wrong; the packet must change nothing. */
+  open(packet: Uint8Array, packetNumber: number, ciphertextStart: number, tagStart: number): boolean
+}
+
+export interface EndpointOptions {
+  readonly identity: LocalIdentity
+  readonly random: RandomBytes
+  /** Accept handshakes of others. Default true. */
+  readonly accepts?: boolean
+  /** 'full' (default) or 'header': what the CRC-32 of DATA packets covers. */
+  readonly crc?: 'full' | 'header'
+  /** Largest datagram (UDP payload) to send, bytes. Default 1472 (65 507 on loopback is set by the
+   * driver). No discovery yet: the driver states what the path takes. */
+  readonly mtuBytes?: number
+  readonly limits?: Partial<TransportLimits>
+  readonly congestion?: 'newreno'
+}
+
+/** Every queue that a peer can feed has a cap here; defaults in connection/limits.ts. */
+export interface TransportLimits {
+  readonly idleTimeoutMs: number
+  readonly handshakeTimeoutMs: number
+  readonly keepAliveMs: number
+  readonly connectionsMax: number
+  readonly streamsMax: number
+  readonly streamWindowBytes: number
+  readonly streamWindowBytesMax: number
+  readonly connectionWindowBytes: number
+  readonly connectionWindowBytesMax: number
+  readonly sendBufferBytes: number
+}

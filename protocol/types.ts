@@ -1,0 +1,186 @@
+// protocol/types.ts — what do the users and the drivers of the transport see?
+import type { Duplex } from 'node:stream'
+
+/** Time and timers come in as an argument, so that a simulator can own them. */
+export interface Clock {
+  /** Milliseconds (float) since any origin; never goes back. */
+  nowMs(): number
+  /** Milliseconds since 1970 UTC, as the machine believes. For certificates and records only. */
+  wallMs(): number
+  /** Calls `fire` once, not before `delayMs`. */
+  setTimer(fire: () => void, delayMs: number): Timer
+  /** Calls `fire` after the input that is already waiting, as setImmediate does. */
+  defer(fire: () => void): void
+}
+
+export interface Timer {
+  cancel(): void
+}
+
+/** Random bytes come in as an argument too. */
+export type RandomBytes = (lengthBytes: number) => Uint8Array
+
+/** An IP literal and a UDP port. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** What a driver must be able to do with datagrams: a UDP socket, or a simulated one. */
+export interface DatagramPort {
+  readonly local: Address
+  /** Hands the datagram to the network. False: not sent, no room (EAGAIN); `onWritable` follows.
+   * The bytes may be reused by the caller as soon as this returns. */
+  send(bytes: Uint8Array, to: Address): boolean
+  /** Set once by the driver before the first datagram can arrive. The bytes belong to the callee. */
+  onDatagram: ((bytes: Uint8Array, from: Address) => void) | null
+  onWritable: (() => void) | null
+  close(): Promise<void>
+}
+
+/** Who the other end is, as proven (or, before encryption lands, as claimed) in the handshake. */
+export interface PeerIdentity {
+  /** Static X25519 public key, 32 bytes. */
+  readonly publicKey: Uint8Array
+  /** The certificate it presented, at most 512 bytes, opaque here; empty when it has none. */
+  readonly certificate: Uint8Array
+}
+
+/** Who this end is. */
+export interface LocalIdentity extends PeerIdentity {
+  /** Static X25519 secret key, 32 bytes. */
+  readonly secretKey: Uint8Array
+}
+
+/** Where to connect, and to whom: a connection to any other key fails. */
+export interface PeerAddress extends Address {
+  readonly publicKey: Uint8Array
+}
+
+/** The transport's own failures. `remote`: the peer caused or reported it. */
+export const TRANSPORT_ERRORS = {
+  /** Nobody answered the handshake. Check host, port and that the peer runs. */
+  ERR_HOLDFAST_HANDSHAKE_TIMEOUT: 'handshake-timeout',
+  /** The peer refused the handshake: busy, draining, wrong version. */
+  ERR_HOLDFAST_REFUSED: 'refused',
+  /** The peer is not who it should be. */
+  ERR_HOLDFAST_WRONG_PEER: 'wrong-peer',
+  /** Nothing arrived for the idle timeout. */
+  ERR_HOLDFAST_IDLE_TIMEOUT: 'idle-timeout',
+  /** The connection was closed, by either side, without an error. */
+  ERR_HOLDFAST_CLOSED: 'closed',
+  /** A packet or frame broke the protocol. */
+  ERR_HOLDFAST_PROTOCOL: 'protocol',
+  /** The peer reset this stream. `wireCode` says why. */
+  ERR_HOLDFAST_STREAM_RESET: 'stream-reset',
+  /** The peer no longer reads this stream. */
+  ERR_HOLDFAST_STREAM_STOPPED: 'stream-stopped',
+  /** The caller's AbortSignal fired. */
+  ERR_HOLDFAST_ABORTED: 'aborted',
+  /** The socket could not be opened or failed. `cause` has the system's error (EADDRINUSE …). */
+  ERR_HOLDFAST_SOCKET: 'socket',
+  /** Not allowed in this state or with these values; a mistake of the caller. */
+  ERR_HOLDFAST_INVALID: 'invalid',
+} as const
+
+export type TransportErrorCode = keyof typeof TRANSPORT_ERRORS
+
+export class TransportError extends Error {
+  readonly code: TransportErrorCode
+  readonly wireCode: number
+  readonly remote: boolean
+  constructor(
+    code: TransportErrorCode,
+    detail: string,
+    options: ErrorOptions & { wireCode?: number; remote?: boolean } = {},
+  ) {
+    super(detail, options)
+    this.name = 'TransportError'
+    this.code = code
+    this.wireCode = options.wireCode ?? 0
+    this.remote = options.remote ?? false
+  }
+}
+
+/** Plain numbers; see protocol/README.md for each. Bytes and packets since the connection began. */
+export interface SessionStats {
+  readonly rttMs: number
+  readonly minRttMs: number
+  readonly cwndBytes: number
+  readonly inFlightBytes: number
+  readonly mtuBytes: number
+  readonly packetsSent: number
+  readonly packetsReceived: number
+  readonly packetsLost: number
+  readonly packetsAcked: number
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  readonly bytesRetransmitted: number
+  readonly crcErrors: number
+  readonly authErrors: number
+  readonly duplicates: number
+  readonly spuriousLosses: number
+  readonly ptoCount: number
+}
+
+export interface StreamOptions {
+  /** Default 'bidi'. */
+  readonly direction?: 'bidi' | 'uni'
+  /** 0 (first) to 7 (last): TRANSPORT urgencies. 0 control and replica confirmations, 2 requests,
+   * 4 interactive restore, 5 bulk, 7 repair. Default 2. */
+  readonly urgency?: number
+}
+
+/** One stream as a Node Duplex with backpressure both ways. `end()` sends FIN; `'end'` means the
+ * peer's FIN arrived and all was read; errors are TransportErrors. */
+export interface TransportStream extends Duplex {
+  readonly streamId: number
+  readonly session: Session
+  setUrgency(urgency: number): void
+  /** Gives up sending: the peer reads an error with this code (0 to 2^30 - 1). */
+  reset(code: number): void
+  /** Gives up reading: the peer's writes fail with this code. */
+  stopReceiving(code: number): void
+  /** Resolves when all written bytes and FIN are acknowledged by the peer's transport (not: on
+   * its disk). Rejects when the stream or the session fails first. */
+  acknowledged(): Promise<void>
+}
+
+export interface CloseInfo {
+  /** Null after a close without an error. */
+  readonly error: TransportError | null
+  readonly reason: string
+}
+
+/** One connection to one peer. Closed for good once `closed` has resolved. */
+export interface Session extends AsyncDisposable {
+  readonly remote: Address
+  readonly peer: PeerIdentity
+  readonly isOpen: boolean
+  /** Opens lazily: the first write tells the peer. Waits inside for stream credit.
+   * Throws ERR_HOLDFAST_CLOSED on a session that is not open. */
+  openStream(options?: StreamOptions): TransportStream
+  /** Streams that the peer opens. Set once; streams that came before are handed over at once. */
+  onStream(handle: (stream: TransportStream) => void): void
+  stats(): SessionStats
+  /** Sends what was written, waits until it is acknowledged (at most `drainMs`, default 5000),
+   * then closes. Never rejects; safe to call twice. */
+  close(options?: { code?: number; reason?: string; drainMs?: number }): Promise<void>
+  /** Closes now. Streams fail with `error` or ERR_HOLDFAST_CLOSED. */
+  destroy(error?: Error): void
+  /** Resolves, never rejects, when the session has ended. */
+  readonly closed: Promise<CloseInfo>
+}
+
+/** One socket: accepts sessions and dials them, any number at once. */
+export interface TransportEndpoint extends AsyncDisposable {
+  readonly local: Address
+  /** Rejects with ERR_HOLDFAST_HANDSHAKE_TIMEOUT, _REFUSED, _WRONG_PEER or _ABORTED. */
+  connect(to: PeerAddress, options?: { signal?: AbortSignal }): Promise<Session>
+  /** Sessions that peers open. Without a handler the endpoint refuses them. Set once. */
+  onSession(handle: (session: Session) => void): void
+  /** Replaces certificate (renewal) for handshakes from now on. */
+  setIdentity(identity: LocalIdentity): void
+  /** Closes all sessions (gracefully, at most `drainMs`) and the socket. */
+  close(options?: { drainMs?: number }): Promise<void>
+}

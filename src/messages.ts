@@ -1,0 +1,320 @@
+// src/messages.ts — which requests exist, who answers them, and what travels?
+//
+// One stream per request. Requests, answers and notes are CBOR maps of these shapes, checked by
+// zod at both ends; bulk data follows as raw bytes (`body`). Hashes and ids travel as lower-case
+// hex. See src/rpc/ for the framing and docs/ARCHITECTURE.md for the order of calls.
+import { z } from 'zod'
+
+const hex = (bytes: number, what: string) =>
+  z
+    .string()
+    .regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`), `${what} is ${bytes * 2} lower-case hex digits`)
+
+export const ChunkId = hex(32, 'a chunk id')
+export const BlobId = hex(32, 'a blob id')
+export const RepositoryId = hex(16, 'a repository id')
+export const ClusterId = hex(16, 'a cluster id')
+export const SessionId = hex(16, 'a session id')
+export const PublicKey = hex(32, 'a public key')
+/** Keyed hash: the manager can compare group and tag ids, never read them. */
+export const OpaqueId = hex(16, 'an opaque id')
+
+/** Caps on what one request may hold; a peer that needs more sends several. */
+export const LIMITS = {
+  chunksPerQuery: 4096,
+  edgesPerChunk: 4096,
+  blobsPerReportPage: 4096,
+  blobSizeBytesMax: 16 * 2 ** 20,
+  rangesPerFetch: 1024,
+  serversMax: 4096,
+} as const
+
+const ServerNumber = z.int().min(1).max(LIMITS.serversMax)
+const Bytes = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
+const TimeMs = z.number().min(0).max(8.64e15)
+const Name = z.string().min(1).max(255)
+const Empty = z.strictObject({})
+/** Signed permission, opaque to whoever carries it. src/identity/grant.ts has its bytes. */
+export const Grant = z
+  .instanceof(Uint8Array)
+  .refine((bytes) => bytes.length <= 512, 'grant too long')
+
+/** How to reach a server, from the manager's directory. */
+export const ServerAddress = z.strictObject({
+  number: ServerNumber,
+  name: Name,
+  host: z.string().min(1).max(255),
+  port: z.int().min(1).max(65_535),
+  publicKey: PublicKey,
+})
+
+export const ServerState = z.enum(['up', 'suspect', 'dead', 'draining', 'retired'])
+
+/** What a server tells with each sign of life. */
+const Load = z.strictObject({
+  usedBytes: Bytes,
+  freeBytes: Bytes,
+  blobs: Bytes,
+  /** Requests with bulk data under way. */
+  active: z.int().min(0),
+  readOnly: z.boolean(),
+})
+
+const BlobEntry = z.strictObject({ blobId: BlobId, sizeBytes: Bytes })
+
+/** The fields of a snapshot that the manager sees in plain. */
+export const SnapshotFields = z.strictObject({
+  clientName: Name,
+  timeMs: TimeMs,
+  groupId: OpaqueId,
+  tagIds: z.array(OpaqueId).max(64),
+})
+
+export const MESSAGES = {
+  // — client → manager —
+
+  /** Opens the repository whose key the client holds; the first key that comes registers itself.
+   * NO_SUCH_REPOSITORY: the cluster has a repository and this key is not its key. */
+  'repository.open': {
+    request: z.strictObject({ repositoryId: RepositoryId, checkValue: hex(32, 'a check value') }),
+    response: z.strictObject({ created: z.boolean() }),
+  },
+  /** Which repositories exist: a client that has no key must not make one where this is not empty. */
+  'repository.list': {
+    request: Empty,
+    response: z.strictObject({ repositoryIds: z.array(RepositoryId).max(1024) }),
+  },
+  /** Begins a backup. The session pins what the manager calls present, until it ends. */
+  'backup.begin': {
+    request: z.strictObject({ repositoryId: RepositoryId, clientName: Name }),
+    response: z.strictObject({
+      sessionId: SessionId,
+      /** Touch the session at least this often, or it lapses. */
+      leaseMs: z.number().positive(),
+      replicas: z.int().min(1),
+    }),
+  },
+  /** Keeps the session and its claims alive. Every other message of the session does so too. */
+  'backup.touch': { request: z.strictObject({ sessionId: SessionId }), response: Empty },
+  /** Gives up: pins and claims go. Safe to resend. */
+  'backup.abort': { request: z.strictObject({ sessionId: SessionId }), response: Empty },
+  /** One answer per chunk, in order. present: two good replicas, pinned. send: claimed for you,
+   * send it. wait: another backup is sending it, ask again (it becomes `send` when nothing comes
+   * from that backup for 10 s). */
+  'chunks.missing': {
+    request: z.strictObject({
+      sessionId: SessionId,
+      chunkIds: z.array(ChunkId).min(1).max(LIMITS.chunksPerQuery),
+    }),
+    response: z.strictObject({ answers: z.array(z.enum(['present', 'send', 'wait'])) }),
+  },
+  /** Assigns a server for a blob. `replicated`: it is committed already, send nothing.
+   * NOT_ENOUGH_SERVERS, SAFE_MODE: nothing was assigned. */
+  'server.assign': {
+    request: z.strictObject({
+      sessionId: SessionId,
+      blobId: BlobId,
+      sizeBytes: z.int().min(1).max(LIMITS.blobSizeBytesMax),
+      /** Servers that just failed this client. */
+      exclude: z.array(ServerNumber).max(64),
+    }),
+    response: z.discriminatedUnion('state', [
+      z.strictObject({ state: z.literal('assigned'), server: ServerAddress, grant: Grant }),
+      z.strictObject({ state: z.literal('replicated'), servers: z.array(ServerNumber) }),
+    ]),
+  },
+  /** Makes the snapshot: checks that all it reaches has two good replicas, then commits. Safe to
+   * resend. UNDER_REPLICATED, UNKNOWN_EDGE, SESSION_EXPIRED: nothing was committed. */
+  'snapshot.commit': {
+    request: z.strictObject({
+      sessionId: SessionId,
+      /** The chunk id of the sealed snapshot record. */
+      snapshotId: ChunkId,
+    }),
+    response: z.strictObject({ snapshotId: ChunkId, timeMs: TimeMs }),
+  },
+  /** Newest last. */
+  'snapshots.list': {
+    request: z.strictObject({ repositoryId: RepositoryId }),
+    response: z.strictObject({
+      snapshots: z.array(SnapshotFields.extend({ snapshotId: ChunkId })).max(100_000),
+    }),
+  },
+  /** Where chunks rest. A chunk that is unknown or has no replica has no servers. */
+  'chunks.locate': {
+    request: z.strictObject({
+      repositoryId: RepositoryId,
+      chunkIds: z.array(ChunkId).min(1).max(LIMITS.chunksPerQuery),
+    }),
+    response: z.strictObject({
+      /** In the order asked; null: unknown. */
+      places: z.array(
+        z
+          .strictObject({
+            blobId: BlobId,
+            offset: Bytes,
+            length: Bytes,
+            /** Replicas, those on servers that are up first. */
+            servers: z.array(ServerNumber),
+          })
+          .nullable(),
+      ),
+      servers: z.array(ServerAddress),
+      /** For blob.fetch at any server, any blob of the repository. */
+      grant: Grant,
+    }),
+  },
+  /** The state of the cluster. Needs no session. */
+  status: {
+    request: Empty,
+    response: z.strictObject({
+      clusterId: ClusterId,
+      safeMode: z.boolean(),
+      servers: z.array(
+        z.strictObject({
+          number: ServerNumber,
+          name: Name,
+          host: z.string(),
+          port: z.int(),
+          state: ServerState,
+          usedBytes: Bytes,
+          freeBytes: Bytes,
+          /** Good replicas in the catalog. */
+          blobs: Bytes,
+          lastSeenMs: TimeMs.nullable(),
+        }),
+      ),
+      /** Committed blobs to which a current chunk points. lost: no good replica on any server that
+       * is not dead. underReplicated: fewer than wanted, lost ones included. */
+      blobs: z.strictObject({ total: Bytes, underReplicated: Bytes, lost: Bytes }),
+      snapshots: Bytes,
+      sessions: Bytes,
+    }),
+  },
+
+  // — server → manager —
+
+  /** First call of a server on each connection. */
+  'server.register': {
+    request: z.strictObject({
+      number: ServerNumber,
+      name: Name,
+      host: z.string().min(1).max(255),
+      port: z.int().min(1).max(65_535),
+      load: Load,
+    }),
+    response: z.strictObject({
+      clusterId: ClusterId,
+      /** Counts the manager's catalogs: a new one starts with a higher epoch. */
+      epoch: z.int().min(1),
+      operation: Bytes,
+      heartbeatMs: z.number().positive(),
+      /** True: send a full block report now. */
+      wantsReport: z.boolean(),
+    }),
+  },
+  'server.heartbeat': {
+    request: z.strictObject({ number: ServerNumber, load: Load }),
+    response: z.strictObject({ epoch: z.int().min(1), operation: Bytes, wantsReport: z.boolean() }),
+  },
+  /** A full block report, in pages of one report id; the last page makes it count. Replicas that
+   * the catalog has and the report lacks (or has with another size) are no longer good. */
+  'server.report': {
+    request: z.strictObject({
+      number: ServerNumber,
+      reportId: hex(16, 'a report id'),
+      page: z.int().min(0),
+      last: z.boolean(),
+      blobs: z.array(BlobEntry).max(LIMITS.blobsPerReportPage),
+    }),
+    response: z.strictObject({ unknown: Bytes, missing: Bytes }),
+  },
+  /** Assigns a backup server for a blob that this server receives. The request may come before
+   * all bytes have. */
+  'backup-server.assign': {
+    request: z.strictObject({
+      blobId: BlobId,
+      sizeBytes: z.int().min(1).max(LIMITS.blobSizeBytesMax),
+      /** The grant that came with the blob. */
+      grant: Grant,
+      exclude: z.array(ServerNumber).max(64),
+    }),
+    response: z.strictObject({ server: ServerAddress, grant: Grant }),
+  },
+  /** "This server has the blob on disk." The primary sends the blob's index and waits until both
+   * replicas are reported and committed; the backup server's report is only noted. The manager
+   * commits both in one transaction. Safe to resend. */
+  'replica.stored': {
+    request: z.strictObject({
+      number: ServerNumber,
+      blobId: BlobId,
+      sizeBytes: z.int().min(1).max(LIMITS.blobSizeBytesMax),
+      grant: Grant,
+      /** The blob's trailer as stored (docs/storage-format.md); only the primary sends it. */
+      index: z.instanceof(Uint8Array).optional(),
+    }),
+    response: z.strictObject({
+      /** pending: another replica's report is awaited (to the primary: after a wait). */
+      state: z.enum(['pending', 'committed']),
+      servers: z.array(ServerNumber),
+    }),
+  },
+
+  // — client → server, server → server —
+
+  /** Store this blob and see that a backup server has it too. Body: the blob's bytes. Answers when
+   * both replicas are on disk and in the catalog, never earlier; at once when they already are. */
+  'blob.store': {
+    request: z.strictObject({
+      repositoryId: RepositoryId,
+      blobId: BlobId,
+      sizeBytes: z.int().min(1).max(LIMITS.blobSizeBytesMax),
+      grant: Grant,
+    }),
+    /** Progress, for screens only. */
+    note: z.strictObject({
+      storedBytes: Bytes,
+      forwardedBytes: Bytes,
+      backupServer: ServerNumber.nullable(),
+    }),
+    response: z.strictObject({ servers: z.array(ServerNumber).min(1) }),
+  },
+  /** Keep a second copy. Body: the blob's bytes. Answers when it is on disk and reported; at once,
+   * without reading the body, when it was there already. */
+  'blob.replicate': {
+    request: z.strictObject({
+      repositoryId: RepositoryId,
+      blobId: BlobId,
+      sizeBytes: z.int().min(1).max(LIMITS.blobSizeBytesMax),
+      grant: Grant,
+    }),
+    response: z.strictObject({ number: ServerNumber }),
+  },
+  /** Byte ranges of a blob, one after the other in the body. NOT_FOUND, CORRUPT: ask elsewhere. */
+  'blob.fetch': {
+    request: z.strictObject({
+      repositoryId: RepositoryId,
+      blobId: BlobId,
+      grant: Grant,
+      ranges: z
+        .array(
+          z.strictObject({ offset: Bytes, length: z.int().min(1).max(LIMITS.blobSizeBytesMax) }),
+        )
+        .min(1)
+        .max(LIMITS.rangesPerFetch),
+    }),
+    response: z.strictObject({ lengthBytes: Bytes }),
+  },
+} as const
+
+export type Method = keyof typeof MESSAGES
+export type RequestOf<M extends Method> = z.infer<(typeof MESSAGES)[M]['request']>
+export type ResponseOf<M extends Method> = z.infer<(typeof MESSAGES)[M]['response']>
+export type NoteOf<M extends Method> = (typeof MESSAGES)[M] extends {
+  note: infer N extends z.ZodType
+}
+  ? z.infer<N>
+  : never
+export type ServerAddress = z.infer<typeof ServerAddress>
+export type ServerState = z.infer<typeof ServerState>
+export type SnapshotFields = z.infer<typeof SnapshotFields>
