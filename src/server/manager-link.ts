@@ -1,0 +1,241 @@
+// src/server/manager-link.ts — how does a server stay known to its manager?
+//
+// One connection, dialled again whenever it is lost: register first, then a heartbeat every 2 s.
+// Heartbeats overlap (the deadline is longer than the period), so a manager that dies is noticed
+// after two of them, not after the sum of their deadlines. Requests wait for the registration.
+import { HoldfastError, isHoldfastError } from '../errors.ts'
+import type { Method, RequestOf, ResponseOf } from '../messages.ts'
+import {
+  type Clock,
+  call,
+  type PeerAddress,
+  type Session,
+  type TransportEndpoint,
+} from '../rpc/index.ts'
+import type { Log } from './log.ts'
+import type { ManagerState } from './manager-state.ts'
+import type { ServerTiming } from './timing.ts'
+import { childController, sleep } from './waiting.ts'
+
+const MISSES_MAX = 2
+
+export interface ManagerLinkOptions {
+  readonly endpoint: TransportEndpoint
+  readonly manager: PeerAddress
+  readonly clusterId: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly timing: ServerTiming
+  readonly state: ManagerState
+  /** What to say of ourselves, as of now. */
+  readonly registration: () => Promise<RequestOf<'server.register'>>
+  readonly heartbeat: () => Promise<RequestOf<'server.heartbeat'>>
+  /** The manager asks for a full block report. Not called again before it has resolved. */
+  readonly report: (session: Session) => Promise<void>
+}
+
+export class ManagerLink {
+  readonly #options: ManagerLinkOptions
+  readonly #stopping = new AbortController()
+  #session: Session | null = null
+  #registered = Promise.withResolvers<Session>()
+  #running: Promise<void> | null = null
+  #reporting = false
+  #reportWanted = false
+  #wasUp = true
+  /** Why the manager at that address is not ours, or null. */
+  refusal: string | null = null
+  readonly ready = Promise.withResolvers<void>()
+
+  constructor(options: ManagerLinkOptions) {
+    this.#options = options
+    this.ready.promise.catch(() => {}) // nobody has to wait for it
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  /** Rejects those who wait, drops the connection. Never rejects. */
+  async stop(): Promise<void> {
+    const error = new HoldfastError('SHUTTING_DOWN', 'the server is stopping')
+    this.#stopping.abort(error)
+    this.ready.reject(error)
+    this.#session?.destroy()
+    await this.#running
+  }
+
+  get isUp(): boolean {
+    return this.#session !== null
+  }
+
+  /** Send a full block report soon, as something on disk is not as the manager believes. */
+  wantReport(): void {
+    this.#reportWanted = true
+    if (this.#session) this.#startReport(this.#session)
+  }
+
+  /** One request, on the connection that is registered. UNREACHABLE when there is none in time. */
+  async call<M extends Method>(
+    method: M,
+    request: RequestOf<M>,
+    { deadlineMs, signal }: { deadlineMs: number; signal: AbortSignal },
+  ): Promise<ResponseOf<M>> {
+    const { clock } = this.#options
+    const untilMs = clock.nowMs() + deadlineMs
+    const session = this.#session ?? (await this.#nextSession(deadlineMs, signal))
+    const leftMs = Math.max(1, untilMs - clock.nowMs())
+    return ask(session, method, request, { deadlineMs: leftMs, signal })
+  }
+
+  async #nextSession(deadlineMs: number, signal: AbortSignal): Promise<Session> {
+    using waiting = childController(signal)
+    const timeout = sleep(this.#options.clock, deadlineMs, waiting.signal).then(() => {
+      throw new HoldfastError('UNREACHABLE', this.refusal ?? `no connection to ${this.#where}`)
+    })
+    timeout.catch(() => {})
+    try {
+      return await Promise.race([this.#registered.promise, timeout])
+    } finally {
+      waiting.abort()
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { clock, timing } = this.#options
+    const stop = this.#stopping.signal
+    let delayMs = timing.redialMsMin
+    while (!stop.aborted) {
+      try {
+        const session = await this.#dial()
+        try {
+          const { heartbeatMs } = await this.#register(session)
+          delayMs = timing.redialMsMin
+          await this.#beat(session, heartbeatMs)
+        } finally {
+          this.#handleDown()
+          session.destroy()
+        }
+      } catch (error) {
+        this.#complain(error)
+      }
+      const pauseMs = this.refusal ? timing.refusedMs : delayMs
+      await sleep(clock, pauseMs, stop).catch(() => {})
+      delayMs = Math.min(delayMs * 2, timing.redialMsMax)
+    }
+    this.#registered.promise.catch(() => {})
+    this.#registered.reject(new HoldfastError('SHUTTING_DOWN', 'the server is stopping'))
+  }
+
+  async #dial(): Promise<Session> {
+    const { clock, endpoint, manager, timing } = this.#options
+    using attempt = childController(this.#stopping.signal)
+    const timer = clock.setTimer(() => attempt.abort(), timing.dialMs)
+    try {
+      return await endpoint.connect(manager, { signal: attempt.signal })
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  async #register(session: Session): Promise<ResponseOf<'server.register'>> {
+    const { clusterId, log, registration, state, timing } = this.#options
+    const answer = await ask(session, 'server.register', await registration(), {
+      deadlineMs: timing.heartbeatDeadlineMs,
+      signal: this.#stopping.signal,
+    })
+    if (answer.clusterId !== clusterId) {
+      this.refusal =
+        `the manager at ${this.#where} belongs to cluster ${answer.clusterId}, ` +
+        `this server to ${clusterId}: check the config, or the data folder`
+      throw new HoldfastError('NOT_ALLOWED', this.refusal)
+    }
+    this.refusal = null
+    const older = await state.note({ clusterId, epoch: answer.epoch, operation: answer.operation })
+    if (older) log.warn(older)
+    this.#session = session
+    this.#wasUp = true
+    log.info('registered with the manager', { epoch: answer.epoch })
+    this.#registered.resolve(session)
+    this.ready.resolve()
+    if (answer.wantsReport || this.#reportWanted) this.#startReport(session)
+    return answer
+  }
+
+  /** Returns when the connection is of no use any more. */
+  async #beat(session: Session, heartbeatMs: number): Promise<void> {
+    const { clock, timing } = this.#options
+    using lost = childController(this.#stopping.signal)
+    session.closed.then(() => lost.abort())
+    let misses = 0
+    const beat = async (): Promise<void> => {
+      try {
+        await this.#beatOnce(session, timing.heartbeatDeadlineMs, lost.signal)
+        misses = 0
+      } catch (error) {
+        misses += 1
+        // An answer, but a refusal: the manager does not know us (any more).
+        const refused = isHoldfastError(error) && error.remote && error.retry === 'never'
+        if (misses >= MISSES_MAX || refused) lost.abort()
+      }
+    }
+    while (!lost.signal.aborted) {
+      await sleep(clock, heartbeatMs, lost.signal).catch(() => {})
+      if (!lost.signal.aborted) void beat()
+    }
+  }
+
+  async #beatOnce(session: Session, deadlineMs: number, signal: AbortSignal): Promise<void> {
+    const { clusterId, heartbeat, log, state } = this.#options
+    const request = await heartbeat()
+    const answer = await ask(session, 'server.heartbeat', request, { deadlineMs, signal })
+    if (answer.wantsReport || this.#reportWanted) this.#startReport(session)
+    const { epoch, operation } = answer
+    const older = await state.note({ clusterId, epoch, operation })
+    if (older) log.warn(older)
+  }
+
+  #startReport(session: Session): void {
+    if (this.#reporting) return
+    this.#reporting = true
+    this.#reportWanted = false
+    this.#options
+      .report(session)
+      .catch((error: unknown) => {
+        this.#reportWanted = true // with the next registration or heartbeat
+        this.#options.log.warn('block report failed', { error: String(error) })
+      })
+      .finally(() => {
+        this.#reporting = false
+      })
+  }
+
+  #handleDown(): void {
+    if (this.#session) this.#registered = Promise.withResolvers<Session>()
+    this.#registered.promise.catch(() => {})
+    this.#session = null
+  }
+
+  /** Once per loss, not once per attempt. */
+  #complain(error: unknown): void {
+    if (!this.#wasUp || this.#stopping.signal.aborted) return
+    this.#wasUp = false
+    this.#options.log.warn(`no manager at ${this.#where}; waiting for it`, { error: String(error) })
+  }
+
+  get #where(): string {
+    return `${this.#options.manager.host}:${this.#options.manager.port}`
+  }
+}
+
+/** One request without bulk data. */
+export async function ask<M extends Method>(
+  session: Session,
+  method: M,
+  request: RequestOf<M>,
+  options: { deadlineMs: number; signal: AbortSignal },
+): Promise<ResponseOf<M>> {
+  const result = await call(session, method, request, { ...options, urgency: 0 })
+  result.discard()
+  return result.response
+}
