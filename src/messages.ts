@@ -5,6 +5,9 @@
 // hex. See src/rpc/ for the framing and docs/ARCHITECTURE.md for the order of calls.
 import { z } from 'zod'
 
+/** Any Uint8Array, whatever memory it is a view of: decoders hand out views. */
+const binary = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'not bytes')
+
 const hex = (bytes: number, what: string) =>
   z
     .string()
@@ -35,9 +38,7 @@ const TimeMs = z.number().min(0).max(8.64e15)
 const Name = z.string().min(1).max(255)
 const Empty = z.strictObject({})
 /** Signed permission, opaque to whoever carries it. src/identity/grant.ts has its bytes. */
-export const Grant = z
-  .instanceof(Uint8Array)
-  .refine((bytes) => bytes.length <= 512, 'grant too long')
+export const Grant = binary.refine((bytes) => bytes.length <= 512, 'grant too long')
 
 /** How to reach a server, from the manager's directory. */
 export const ServerAddress = z.strictObject({
@@ -251,7 +252,7 @@ export const MESSAGES = {
       sizeBytes: z.int().min(1).max(LIMITS.blobSizeBytesMax),
       grant: Grant,
       /** The blob's trailer as stored (docs/storage-format.md); only the primary sends it. */
-      index: z.instanceof(Uint8Array).optional(),
+      index: binary.optional(),
     }),
     response: z.strictObject({
       /** pending: another replica's report is awaited (to the primary: after a wait). */
