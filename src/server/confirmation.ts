@@ -38,15 +38,17 @@ export class Confirmation {
   startReplicating(): void {
     if (this.#replicating || this.#controller.signal.aborted) return
     this.#answeredAtMs = null
-    this.#replicating = this.#replicator.run(this.#controller.signal, () => this.#untilMs).then(
-      () => {
-        this.#answeredAtMs = this.#node.clock.nowMs()
-      },
-      (error: unknown) => {
-        this.#failure = error
-        this.#failed.resolve()
-      },
-    )
+    this.#replicating = this.#replicator
+      .run(this.#controller.signal, () => this.#untilMs)
+      .then(
+        () => {
+          this.#answeredAtMs = this.#node.clock.nowMs()
+        },
+        (error: unknown) => {
+          this.#failure = error
+          this.#failed.resolve()
+        },
+      )
   }
 
   /** Our own copy is durable: reports it until the manager has committed. Resolves with the

@@ -3,8 +3,9 @@
 // A client that lost its connection repeats its request while the first is still under way. The
 // second shares the first's answer while that one moves, and takes over when it does not: the
 // first may wait for bytes of a peer that has gone.
-import type { Clock } from '../rpc/index.ts'
+
 import { HoldfastError } from '../errors.ts'
+import type { Clock } from '../rpc/index.ts'
 import { childController, every, sleep } from './waiting.ts'
 
 export interface Flight {
@@ -29,7 +30,10 @@ export class Flights<T> {
   readonly #entries = new Map<string, Entry>()
   readonly #stopping: AbortSignal
 
-  constructor(clock: Clock, { takeOverMs, stopping }: { takeOverMs: number; stopping: AbortSignal }) {
+  constructor(
+    clock: Clock,
+    { takeOverMs, stopping }: { takeOverMs: number; stopping: AbortSignal },
+  ) {
     this.#clock = clock
     this.#takeOverMs = takeOverMs
     this.#stopping = stopping

@@ -43,6 +43,8 @@ export class ManagerLink {
   #reporting = false
   #reportWanted = false
   #wasUp = true
+  /** When the last registration succeeded, on the clock. */
+  knownSinceMs = -Infinity
   /** Why the manager at that address is not ours, or null. */
   refusal: string | null = null
   readonly ready = Promise.withResolvers<void>()
@@ -154,6 +156,7 @@ export class ManagerLink {
     const older = await state.note({ clusterId, epoch: answer.epoch, operation: answer.operation })
     if (older) log.warn(older)
     this.#session = session
+    this.knownSinceMs = this.#options.clock.nowMs()
     this.#wasUp = true
     log.info('registered with the manager', { epoch: answer.epoch })
     this.#registered.resolve(session)

@@ -1,7 +1,7 @@
 // src/server/node.ts — what do all handlers of one server share?
 import { checkGrant, type Grant } from '../identity/index.ts'
-import type { Clock, IncomingCall, Peers } from '../rpc/index.ts'
 import type { RequestOf } from '../messages.ts'
+import type { Clock, IncomingCall, Peers } from '../rpc/index.ts'
 import type { ReportGate } from './block-report.ts'
 import type { ReachFailpoint } from './failpoints.ts'
 import type { Flights } from './flights.ts'

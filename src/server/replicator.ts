@@ -9,7 +9,7 @@ import type { Clock, Peers } from '../rpc/index.ts'
 import type { BlobSource } from './arriving-blob.ts'
 import type { Log } from './log.ts'
 import type { ServerLimits, ServerTiming } from './timing.ts'
-import { childController, every, retryWhilePassing } from './waiting.ts'
+import { childController, every, retryWhilePassing, sleep } from './waiting.ts'
 
 const BULK_URGENCY = 5
 const WATCH_MS = 250
@@ -24,6 +24,8 @@ export interface ReplicatorOptions {
     request: RequestOf<'backup-server.assign'>,
     signal: AbortSignal,
   ) => Promise<Assignment>
+  /** When this server was last registered, on the clock. */
+  readonly managerKnownSinceMs: () => number
   readonly clock: Clock
   readonly timing: ServerTiming
   readonly limits: ServerLimits
@@ -71,21 +73,25 @@ export class Replicator {
   }
 
   async #assign(signal: AbortSignal, untilMs: () => number): Promise<Assignment> {
-    const { clock, request, timing, askManager } = this.#options
+    const { clock, request, timing, askManager, managerKnownSinceMs } = this.#options
     const { blobId, sizeBytes, grant } = request
     const ask = (): Promise<Assignment> =>
       askManager({ blobId, sizeBytes, grant, exclude: [...this.#failed].slice(0, 64) }, signal)
     const { retryMsMin, retryMsMax } = timing
     const patiently = () =>
       retryWhilePassing(ask, { clock, signal, untilMs: untilMs(), retryMsMin, retryMsMax })
-    try {
-      return await patiently()
-    } catch (error) {
-      // Nobody is left but those that failed: a moment's trouble may be over.
-      const none = isHoldfastError(error, 'NOT_ENOUGH_SERVERS')
-      if (!none || this.#failed.size === 0 || signal.aborted) throw error
-      this.#failed.clear()
-      return patiently()
+    for (;;) {
+      try {
+        return await patiently()
+      } catch (error) {
+        if (!isHoldfastError(error, 'NOT_ENOUGH_SERVERS') || signal.aborted) throw error
+        // Nobody is left but those that failed: a moment's trouble may be over. Or the manager has
+        // just restarted, and the others have not registered yet.
+        const early = clock.nowMs() < managerKnownSinceMs() + timing.gatheringMs
+        if (this.#failed.size === 0 && !early) throw error
+        this.#failed.clear()
+        if (early) await sleep(clock, retryMsMax, signal)
+      }
     }
   }
 

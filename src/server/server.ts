@@ -1,4 +1,7 @@
 // src/server/server.ts — what is a running server made of?
+
+import { HoldfastError } from '../errors.ts'
+import type { RequestOf } from '../messages.ts'
 import {
   type Clock,
   type Handlers,
@@ -8,8 +11,6 @@ import {
   serve,
   type TransportEndpoint,
 } from '../rpc/index.ts'
-import { HoldfastError } from '../errors.ts'
-import type { RequestOf } from '../messages.ts'
 import { ReportGate, sendReport } from './block-report.ts'
 import { noFailpoints, type ReachFailpoint } from './failpoints.ts'
 import { Flights } from './flights.ts'
@@ -76,7 +77,10 @@ export function startServer(options: ServerOptions): Promise<Server> {
   const storeSlots = new Slots({ units: limits.storesMax, waitersMax, what: 'blobs to store' })
   const replicateSlots = new Slots({ units: limits.replicatesMax, waitersMax, what: 'copies' })
   const fetchSlots = new Slots({ units: limits.fetchBytesMax, waitersMax, what: 'reads' })
-  const busy = { stores: new Flights<number[]>(clock, flights), copies: new Flights<void>(clock, flights) }
+  const busy = {
+    stores: new Flights<number[]>(clock, flights),
+    copies: new Flights<void>(clock, flights),
+  }
   const load = new Load(options.store, () => busy.stores.size + busy.copies.size)
   const manager = new ManagerLink({
     endpoint,

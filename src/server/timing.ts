@@ -29,6 +29,9 @@ export interface ServerTiming {
   readonly pendingMs: number
   /** From the last byte to the end of all attempts to have a blob committed. */
   readonly confirmMs: number
+  /** So long after a registration "not enough servers" may only mean that the manager has just
+   * restarted and the others are still on their way to it. */
+  readonly gatheringMs: number
   readonly retryMsMin: number
   readonly retryMsMax: number
   /** A blob that was held already: how long the manager may take to say that it is committed
@@ -55,6 +58,7 @@ export const DEFAULT_TIMING: ServerTiming = {
   backupAnswerMs: 6_000,
   pendingMs: 2_000,
   confirmMs: 60_000,
+  gatheringMs: 8_000,
   retryMsMin: 100,
   retryMsMax: 1_000,
   heldMs: 300,

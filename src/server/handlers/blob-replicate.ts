@@ -30,12 +30,7 @@ export async function replicate(
   return { number: node.number }
 }
 
-async function copy(
-  node: ServerNode,
-  request: Request,
-  call: Call,
-  flight: Flight,
-): Promise<void> {
+async function copy(node: ServerNode, request: Request, call: Call, flight: Flight): Promise<void> {
   const { clock, store, timing } = node
   const release = await node.replicateSlots.take(1, call.signal)
   try {

@@ -118,6 +118,7 @@ function confirmationOf(
         deadlineMs: timing.managerCallMs,
         signal,
       }),
+    managerKnownSinceMs: () => node.manager.knownSinceMs,
     onProgress: (server, forwardedBytes) => progress.handleForwarded(server, forwardedBytes),
   })
   return new Confirmation({ node, request, replicator })

@@ -3,6 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { BlobStore } from '../../../src/server/store/blob-store.ts'
 import { type Blob, makeBlob, put } from '../support/blobs.ts'
+import { codeOf } from '../support/code-of.ts'
 
 export interface Opened {
   readonly store: BlobStore
@@ -214,10 +215,3 @@ async function readAll(store: BlobStore, blob: Blob): Promise<Uint8Array> {
   await reader.close()
   return bytes
 }
-
-/** The code that a promise rejects with, '' when it resolves. */
-export const codeOf = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => '',
-    (error: { code?: string }) => error.code ?? String(error),
-  )

@@ -5,8 +5,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { DiskStore } from '../../../src/server/store/disk-store.ts'
 import { makeBlob, put } from '../support/blobs.ts'
+import { codeOf } from '../support/code-of.ts'
 import { FaultyDisk } from '../support/faulty-disk.ts'
-import { codeOf, conformance } from './conformance.ts'
+import { conformance } from './conformance.ts'
 
 conformance('disk', async () => {
   const disk = await FaultyDisk.open()

@@ -3,7 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DiskStore, type DiskStoreOptions } from '../../../src/server/store/disk-store.ts'
-import { type FileSystem, type OpenFile, realFileSystem } from '../../../src/server/store/file-system.ts'
+import {
+  type FileSystem,
+  type OpenFile,
+  realFileSystem,
+} from '../../../src/server/store/file-system.ts'
 
 export type Operation = 'create' | 'write' | 'datasync' | 'rename' | 'syncFolder' | 'read' | 'list'
 

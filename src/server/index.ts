@@ -1,0 +1,11 @@
+// src/server/index.ts — what may others use of the server?
+export { FAILPOINTS, type Failpoint, failpointFrom, type ReachFailpoint } from './failpoints.ts'
+export { type Log, silentLog } from './log.ts'
+export { type RunServerOptions, runServer } from './main.ts'
+export { FileManagerState, type ManagerState, MemoryManagerState } from './manager-state.ts'
+export { type Server, type ServerOptions, startServer } from './server.ts'
+export type { BlobStore, StoreProblem, StoreUsage } from './store/blob-store.ts'
+export { DiskStore, type DiskStoreOptions } from './store/disk-store.ts'
+export { type FileSystem, realFileSystem } from './store/file-system.ts'
+export { MemoryStore } from './store/memory-store.ts'
+export { DEFAULT_LIMITS, DEFAULT_TIMING, type ServerLimits, type ServerTiming } from './timing.ts'

@@ -1,0 +1,150 @@
+// src/server/main.ts — how does one server run as a process of its own?
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { enrol, lockFolder } from '../identity/index.ts'
+import { HoldfastError } from '../errors.ts'
+import { LIMITS } from '../messages.ts'
+import { createEndpoint, systemClock, systemRandom, type TransportEndpoint } from '../rpc/index.ts'
+import { failpointFrom } from './failpoints.ts'
+import type { Log } from './log.ts'
+import { FileManagerState } from './manager-state.ts'
+import { startServer } from './server.ts'
+import { DiskStore } from './store/disk-store.ts'
+import { codeOf, realFileSystem } from './store/file-system.ts'
+
+/** A disk that is written to the last block can't even be cleaned up. */
+const RESERVE_BYTES_DEFAULT = 2 ** 30
+
+/** Those parts of the config that a server needs. */
+export interface ServerConfig {
+  readonly manager: { readonly host: string; readonly port: number }
+  readonly servers: readonly {
+    readonly name: string
+    readonly host: string
+    readonly port: number
+    readonly bind?: { readonly host?: string; readonly port?: number } | undefined
+  }[]
+  readonly limits?: { readonly reserveBytes?: number | undefined } | undefined
+}
+
+export interface RunServerOptions {
+  readonly config: ServerConfig
+  /** From 1: the place in config.servers. */
+  readonly number: number
+  /** Absolute. The server's own folder is server-N in it. */
+  readonly dataDir: string
+  readonly log: Log
+  /** Ends the server. */
+  readonly signal: AbortSignal
+  /** The socket is open and reads are served. */
+  readonly onListening?: (where: { host: string; port: number }) => void
+  /** Registered with the manager, for the first time in this run. */
+  readonly onReady?: (what: { number: number; name: string; host: string; port: number }) => void
+  readonly enrolWaitMs?: number
+  /** Default: HOLDFAST_FAILPOINT of the environment. */
+  readonly failpoint?: string
+}
+
+/** Resolves when `signal` has fired and everything is closed. Rejects with BAD_CONFIG (no such
+ * number), DATA_FOLDER_LOCKED, NOT_ENROLLED, BAD_FILE, PORT_IN_USE, STORAGE_FAILED. */
+export async function runServer(options: RunServerOptions): Promise<void> {
+  const { config, number, dataDir, log, signal } = options
+  const place = config.servers[number - 1]
+  if (!place) {
+    const problem = `servers: there is no server ${number}, the config has ${config.servers.length}`
+    throw new HoldfastError('BAD_CONFIG', problem)
+  }
+  const { name, host, port } = place
+  const folder = join(dataDir, `server-${number}`)
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await using ends = new AsyncDisposableStack()
+  const lock = await lockFolder(folder)
+  ends.defer(() => lock.release())
+
+  const reach = failpointFrom(options.failpoint ?? process.env.HOLDFAST_FAILPOINT)
+  const nowMs = (): number => systemClock.nowMs()
+  const { store, problems } = await DiskStore.open({
+    folder,
+    reserveBytes: config.limits?.reserveBytes ?? RESERVE_BYTES_DEFAULT,
+    blobSizeBytesMax: LIMITS.blobSizeBytesMax,
+    nowMs,
+    reach,
+  })
+  for (const { path, problem } of problems) log.warn(`${path}: ${problem}`)
+  const usage = await store.usage()
+  log.info('store opened', { blobs: usage.blobs, usedBytes: usage.usedBytes })
+
+  const { identity, cluster } = await enrol({
+    dataDir,
+    folder,
+    roles: ['server'],
+    name,
+    number,
+    wallMs: () => systemClock.wallMs(),
+    ...(options.enrolWaitMs === undefined ? {} : { waitMs: options.enrolWaitMs }),
+    signal,
+  })
+  const statePath = join(folder, 'state.json')
+  const state = await FileManagerState.open({ fs: realFileSystem, path: statePath, nowMs })
+  mustBeSameCluster(state.highest?.clusterId, cluster.clusterId, folder)
+
+  const bind = { host: place.bind?.host ?? host, port: place.bind?.port ?? port }
+  const endpoint = await listen(bind, identity, number)
+  ends.defer(() => endpoint.close())
+  const server = await startServer({
+    number,
+    name,
+    host,
+    port,
+    store,
+    state,
+    endpoint,
+    manager: { ...config.manager, publicKey: cluster.managerKey },
+    clusterId: cluster.clusterId,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    reach,
+  })
+  ends.defer(() => server.stop())
+  store.onLost = (blobId) => {
+    log.error('a blob is gone from the disk', { blobId })
+    server.wantReport()
+  }
+  options.onListening?.(endpoint.local)
+  server.ready.then(
+    () => options.onReady?.({ number, name, host, port }),
+    () => {}, // stopped before
+  )
+  await aborted(signal)
+}
+
+async function listen(
+  bind: { host: string; port: number },
+  identity: Parameters<typeof createEndpoint>[0]['identity'],
+  number: number,
+): Promise<TransportEndpoint> {
+  try {
+    return await createEndpoint({ bind, identity })
+  } catch (error) {
+    const cause = (error as { cause?: unknown }).cause ?? error
+    if (codeOf(cause) !== 'EADDRINUSE') throw error
+    const where = `port ${bind.port} on ${bind.host} is in use`
+    const field = `servers[${number - 1}].port`
+    const detail = `${where}: stop the other program or change ${field} in the config`
+    throw new HoldfastError('PORT_IN_USE', detail, { cause: error })
+  }
+}
+
+function mustBeSameCluster(seen: string | undefined, now: string, folder: string): void {
+  if (seen === undefined || seen === now) return
+  const detail = `${folder} belongs to cluster ${seen}, not ${now}: use another --data folder`
+  throw new HoldfastError('DATA_FOLDER_LOCKED', detail)
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
