@@ -1,8 +1,8 @@
 // src/server/main.ts — how does one server run as a process of its own?
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { enrol, lockFolder } from '../identity/index.ts'
 import { HoldfastError } from '../errors.ts'
+import { enrol, lockFolder } from '../identity/index.ts'
 import { LIMITS } from '../messages.ts'
 import { createEndpoint, systemClock, systemRandom, type TransportEndpoint } from '../rpc/index.ts'
 import { failpointFrom } from './failpoints.ts'

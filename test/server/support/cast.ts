@@ -1,6 +1,7 @@
 // test/server/support/cast.ts — who takes part in a test, and what are they allowed to do?
-import { encodeGrant, type Grant } from '../../../src/identity/index.ts'
+
 import type { LocalIdentity, PeerAddress } from '../../../protocol/types.ts'
+import { encodeGrant, type Grant } from '../../../src/identity/index.ts'
 
 export interface Cast {
   readonly clusterId: string

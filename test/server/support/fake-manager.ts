@@ -20,7 +20,8 @@ export class FakeManager {
   readonly servers = new Map<number, ServerAddress>()
   readonly reported = new Map<string, Map<number, Uint8Array | null>>()
   readonly blockReports = new Map<number, RequestOf<'server.report'>['blobs']>()
-  readonly assignments: { blobId: string; to: number | null; exclude: number[]; atMs: number }[] = []
+  readonly assignments: { blobId: string; to: number | null; exclude: number[]; atMs: number }[] =
+    []
   readonly loads = new Map<number, RequestOf<'server.heartbeat'>['load']>()
   heartbeats = 0
   wantsReport = true
@@ -33,15 +34,16 @@ export class FakeManager {
   readonly forgets = new Map<number, number>()
   #waiters: (() => void)[] = []
 
-  constructor(endpoint: TransportEndpoint, options: { cast: Cast; clock: Clock; catalog: Catalog }) {
+  constructor(
+    endpoint: TransportEndpoint,
+    options: { cast: Cast; clock: Clock; catalog: Catalog },
+  ) {
     this.#cast = options.cast
     this.#clock = options.clock
     this.catalog = options.catalog
     this.clusterId = options.cast.clusterId
     const { clock } = options
-    endpoint.onSession((session) =>
-      serve(session, this.#handlers(), { clock, log: silentLog }),
-    )
+    endpoint.onSession((session) => serve(session, this.#handlers(), { clock, log: silentLog }))
   }
 
   #handlers(): Handlers {

@@ -6,7 +6,14 @@ import type { Clock, Timer } from '../../../src/rpc/index.ts'
 const QUIET_TURNS = 12
 const START_WALL_MS = Date.UTC(2026, 0, 1)
 
-export class VirtualClock implements Clock {
+/** A clock that a test can wait on. */
+export interface TestClock extends Clock {
+  /** The promise's result; time goes on meanwhile. */
+  until<T>(promise: Promise<T>, msMax?: number): Promise<T>
+  pass(ms: number): Promise<void>
+}
+
+export class VirtualClock implements TestClock {
   #nowMs = 0
   #serial = 0
   #timers: { atMs: number; serial: number; fire: () => void }[] = []
@@ -65,6 +72,19 @@ export class VirtualClock implements Clock {
     next.fire()
     return true
   }
+}
+
+/** For tests with real disks, which no virtual time can hurry. */
+export const realClock: TestClock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  setTimer(fire, delayMs) {
+    const timer = setTimeout(fire, delayMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
+  defer: (fire) => void setImmediate(fire),
+  until: (promise) => promise,
+  pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 }
 
 const turnOfTheLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -9,7 +9,7 @@ import { MemoryNetwork } from '../../support/memory-network.ts'
 import type { Blob } from './blobs.ts'
 import { addressOf, type Cast, grantFor, identityOf, keyOf, type Role } from './cast.ts'
 import { Catalog, FakeManager } from './fake-manager.ts'
-import { VirtualClock } from './virtual-clock.ts'
+import { type TestClock, VirtualClock } from './virtual-clock.ts'
 
 const PIECE_BYTES = 48 * 1024
 
@@ -24,8 +24,8 @@ export interface StoreOptions {
 export class World implements Cast {
   readonly clusterId = 'c1'.repeat(16)
   readonly repositoryId = 'aa'.repeat(16)
-  readonly clock = new VirtualClock()
-  readonly network = new MemoryNetwork({ clock: this.clock })
+  readonly clock: TestClock
+  readonly network: MemoryNetwork
   readonly catalog = new Catalog()
   readonly stores = new Map<number, MemoryStore>()
   readonly states = new Map<number, MemoryManagerState>()
@@ -34,6 +34,11 @@ export class World implements Cast {
   manager: FakeManager | null = null
   #clients = new Map<string, Promise<Session>>()
   readonly wallMs = (): number => this.clock.wallMs()
+
+  constructor(clock: TestClock = new VirtualClock()) {
+    this.clock = clock
+    this.network = new MemoryNetwork({ clock })
+  }
 
   /** A manager and servers 1 … count, registered. */
   static async open(count: number, options: Partial<ServerOptions> = {}): Promise<World> {
