@@ -1,0 +1,630 @@
+// protocol/connection/connection.ts — what does one connection do with packets, time and wishes?
+//
+// Inputs: handlePacket, handleTimeout, the application's calls. Outputs: pollTransmit, pollTimeout,
+// events. No clock, no socket. RFC 9000 and 9002 in shape; protocol/README.md has the bytes.
+
+import type { Parameters } from '../handshake/messages.ts'
+import {
+  type Address,
+  type PeerIdentity,
+  type SessionStats,
+  TransportError,
+  type TransportErrorCode,
+} from '../types.ts'
+import { packetCrc } from '../wire/crc.ts'
+import {
+  FRAME,
+  type FrameSink,
+  FrameWriter,
+  parseFrames,
+  STREAM_OVERHEAD_BYTES,
+} from '../wire/frames.ts'
+import {
+  HEADER_BYTES,
+  HELLO_BYTES_MIN,
+  PACKET,
+  PACKET_NUMBER_MAX,
+  TAG_BYTES,
+  VERSION,
+  writeHeader,
+} from '../wire/header.ts'
+import { AckState } from './ack-state.ts'
+import type { Connection, Crypto, EndpointEvent, TransportLimits } from './api.ts'
+import { NewReno } from './congestion.ts'
+import { ControlFrames } from './control-frames.ts'
+import { CLOSE_CODE } from './limits.ts'
+import { Pacer } from './pacer.ts'
+import { type FrameFate, Recovery, type SentFrame } from './recovery.ts'
+import { type PeerLimits, type StreamEventType, Streams, type StreamsHost } from './streams.ts'
+
+const FIRST_PACKET_NUMBER_MAX = 2 ** 20
+const SKIP_GAP_MIN = 2 ** 8
+const SKIP_GAP_MAX = 2 ** 17
+const PROBES_PER_PTO = 2
+const CLOSE_REPLY_GAP_MS = 20
+
+export interface ConnectionOptions {
+  readonly isInitiator: boolean
+  readonly remote: Address
+  readonly localCid: readonly [low: number, high: number]
+  readonly limits: TransportLimits
+  readonly mtuBytes: number
+  readonly crypto: Crypto
+  /** A random whole number in [0, below). */
+  readonly randomBelow: (below: number) => number
+  readonly emit: (event: EndpointEvent) => void
+}
+
+export class ConnectionCore implements Connection, FrameSink, FrameFate, StreamsHost {
+  state: Connection['state'] = 'handshaking'
+  readonly isInitiator: boolean
+  readonly localCid: readonly [number, number]
+  remote: Address
+  peer: PeerIdentity = { publicKey: new Uint8Array(0), certificate: new Uint8Array(0) }
+  readonly streams: Streams
+  readonly recovery: Recovery
+  readonly #options: ConnectionOptions
+  readonly #acks = new AckState()
+  readonly #pacer = new Pacer()
+  readonly #control: ControlFrames
+  #remoteCid: readonly [number, number] = [0, 0]
+  #mtuBytes: number
+  #crc: 'full' | 'header' = 'full'
+  #idleTimeoutMs: number
+  #nowMs = 0
+  #lastReceivedMs = 0
+  #lastElicitingMs = 0
+  #probes = 0
+  #nextSkip: number
+  #skipGap = SKIP_GAP_MIN
+  #isEliciting = false
+  #limited = false
+  #packet: Buffer = Buffer.alloc(0)
+  #view: DataView = new DataView(new ArrayBuffer(0))
+  readonly #writer = new FrameWriter(Buffer.alloc(0))
+  #close: {
+    code: number
+    reason: string
+    application: boolean
+    owed: boolean
+    sentMs: number
+  } | null = null
+  #endMs = Number.POSITIVE_INFINITY
+  #ended = false
+  #peerDrains = false
+  #counts = {
+    sent: 0,
+    received: 0,
+    bytesSent: 0,
+    bytesReceived: 0,
+    retransmitted: 0,
+    duplicates: 0,
+    crcErrors: 0,
+    authErrors: 0,
+  }
+
+  constructor(nowMs: number, options: ConnectionOptions) {
+    this.#options = options
+    this.isInitiator = options.isInitiator
+    this.localCid = options.localCid
+    this.remote = options.remote
+    this.#mtuBytes = options.mtuBytes
+    this.#idleTimeoutMs = options.limits.idleTimeoutMs
+    this.#nowMs = nowMs
+    this.#lastReceivedMs = nowMs
+    const first = options.randomBelow(FIRST_PACKET_NUMBER_MAX)
+    this.recovery = new Recovery(first, new NewReno(options.mtuBytes))
+    this.#nextSkip = first + SKIP_GAP_MIN + options.randomBelow(SKIP_GAP_MIN)
+    this.streams = new Streams(this.isInitiator, options.limits, this)
+    this.#control = new ControlFrames(this.streams)
+  }
+
+  // — the handshake's side —
+
+  /** Keys and parameters are known: packets may flow. */
+  establish(
+    nowMs: number,
+    peer: PeerIdentity,
+    theirs: Parameters,
+    remoteCid: readonly [number, number],
+  ): void {
+    this.peer = peer
+    this.#remoteCid = remoteCid
+    this.#mtuBytes = Math.min(this.#mtuBytes, theirs.mtuBytes)
+    this.#idleTimeoutMs = Math.min(this.#idleTimeoutMs, theirs.idleTimeoutMs)
+    this.#crc = theirs.crc === 'header' ? 'header' : 'full'
+    this.recovery.peerAckDelayMsMax = theirs.ackDelayMsMax
+    this.streams.setPeerLimits(theirs satisfies PeerLimits)
+    this.#lastReceivedMs = nowMs
+    this.#nowMs = nowMs
+    this.state = 'open'
+    // The initiator's first packet proves to the acceptor that it is where it says.
+    if (this.isInitiator) this.#control.ping = true
+    else this.#control.handshakeDone = true
+  }
+
+  get crcMode(): 'full' | 'header' {
+    return this.#crc
+  }
+
+  set crcMode(mode: 'full' | 'header') {
+    this.#crc = mode
+  }
+
+  // — packets in —
+
+  /** A DATA packet whose checksum is right. */
+  handlePacket(nowMs: number, packet: Buffer, packetNumber: number): void {
+    this.#nowMs = nowMs
+    this.#counts.received += 1
+    this.#counts.bytesReceived += packet.length
+    const tagStart = packet.length - TAG_BYTES
+    if (!this.#options.crypto.open(packet, packetNumber, HEADER_BYTES, tagStart)) {
+      this.#counts.authErrors += 1
+      return
+    }
+    if (this.state === 'closing') {
+      const close = this.#close
+      if (close && nowMs - close.sentMs >= CLOSE_REPLY_GAP_MS) close.owed = true
+      return
+    }
+    if (this.state !== 'open') return
+    if (this.#acks.isDuplicate(packetNumber)) {
+      this.#counts.duplicates += 1
+      this.#acks.requestNow(nowMs)
+      return
+    }
+    this.#lastReceivedMs = nowMs
+    this.#isEliciting = false
+    this.#packet = packet
+    const defect = parseFrames(packet, HEADER_BYTES, tagStart, this)
+    this.#acks.handlePacket(nowMs, packetNumber, this.#isEliciting)
+    if (defect !== null) this.fail(CLOSE_CODE.frameEncoding, defect)
+  }
+
+  handleCrcError(): void {
+    this.#counts.crcErrors += 1
+  }
+
+  handlePing(): void {
+    this.#isEliciting = true
+  }
+
+  handleAck(ranges: Float64Array, count: number, delayUs: number): void {
+    const ack = { ranges, count, delayMs: delayUs / 1000, limited: this.#limited }
+    if (!this.recovery.handleAck(this.#nowMs, ack, this)) {
+      this.fail(CLOSE_CODE.protocol, 'ACK of a packet that was never sent')
+      return
+    }
+    const { congestion, rtt } = this.recovery
+    this.#pacer.update({
+      windowBytes: congestion.windowBytes,
+      rttMs: rtt.smoothedMs,
+      isSlowStart: congestion.isSlowStart,
+      segmentBytes: this.#mtuBytes,
+    })
+  }
+
+  handleAckFrequency(): void {
+    this.#isEliciting = true // Our ACKs are frequent enough; the frame is a wish.
+  }
+
+  handleImmediateAck(): void {
+    this.#isEliciting = true
+    this.#acks.requestNow(this.#nowMs)
+  }
+
+  handleStream(id: number, offset: number, start: number, end: number, fin: boolean): void {
+    this.#isEliciting = true
+    this.streams.handleStream(id, offset, this.#packet.subarray(start, end), fin)
+  }
+
+  handleResetStream(id: number, code: number, finalSize: number): void {
+    this.#isEliciting = true
+    this.streams.handleReset(id, code, finalSize)
+  }
+
+  handleStopSending(id: number, code: number): void {
+    this.#isEliciting = true
+    this.streams.handleStop(id, code)
+  }
+
+  handleMaxData(limit: number): void {
+    this.#isEliciting = true
+    this.streams.handleMaxData(limit)
+  }
+
+  handleMaxStreamData(id: number, limit: number): void {
+    this.#isEliciting = true
+    this.streams.handleMaxStreamData(id, limit)
+  }
+
+  handleMaxStreams(uni: boolean, limit: number): void {
+    this.#isEliciting = true
+    this.streams.handleMaxStreams(uni, limit)
+  }
+
+  handleDataBlocked(): void {
+    this.#isEliciting = true
+    this.streams.handleBlocked(null)
+  }
+
+  handleStreamDataBlocked(id: number): void {
+    this.#isEliciting = true
+    this.streams.handleBlocked(id)
+  }
+
+  handleStreamsBlocked(): void {
+    this.#isEliciting = true
+  }
+
+  handlePathChallenge(start: number): void {
+    this.#isEliciting = true
+    this.#control.queuePathResponse(Buffer.from(this.#packet.subarray(start, start + 8)))
+  }
+
+  handleHandshakeDone(): void {
+    this.#isEliciting = true
+  }
+
+  handleDrain(): void {
+    this.#isEliciting = true
+    this.#peerDrains = true
+  }
+
+  handleStreamPriority(id: number, urgency: number): void {
+    this.#isEliciting = true
+    if (urgency < 8) this.streams.setUrgency(id, urgency)
+  }
+
+  handleClose(application: boolean, code: number, reason: string): void {
+    if (this.state !== 'open' && this.state !== 'closing') return
+    const clean = application && code === 0
+    const error = clean
+      ? null
+      : new TransportError(
+          application ? 'ERR_HOLDFAST_CLOSED' : 'ERR_HOLDFAST_PROTOCOL',
+          `the peer closed the connection: ${reason || `code ${code}`}`,
+          { wireCode: code, remote: true },
+        )
+    this.state = 'draining'
+    this.#end(error, reason)
+  }
+
+  // — fates of frames —
+
+  handleFrameAcked(frame: SentFrame): void {
+    if (frame.kind === FRAME.stream) {
+      this.streams.handleAcked(frame.id, frame.offset, frame.lengthBytes, frame.fin)
+    } else if (frame.kind === FRAME.ack) this.#acks.handleAckOfAck(frame.offset)
+    else if (frame.kind === FRAME.resetStream) this.streams.handleResetAcked(frame.id)
+  }
+
+  handleFrameLost(frame: SentFrame): void {
+    if (frame.kind === FRAME.stream) {
+      this.streams.handleLost(frame.id, frame.offset, frame.lengthBytes, frame.fin)
+      this.#counts.retransmitted += frame.lengthBytes
+    } else this.#control.handleLost(frame)
+  }
+
+  // — StreamsHost —
+
+  emitStream(type: StreamEventType, streamId: number, code: number): void {
+    if (this.#ended) return
+    this.#options.emit({ type, connection: this, streamId, code } as EndpointEvent)
+  }
+
+  emitStreamsAvailable(direction: 'bidi' | 'uni'): void {
+    this.#options.emit({ type: 'streams-available', connection: this, direction })
+  }
+
+  fail(code: number, reason: string): void {
+    if (this.state !== 'open') return
+    this.#beginClose({ code, reason, application: false })
+    this.#end(new TransportError('ERR_HOLDFAST_PROTOCOL', reason, { wireCode: code }), reason)
+  }
+
+  // — the application's side —
+
+  openStream(direction: 'bidi' | 'uni', urgency: number): number | null {
+    return this.state === 'open' ? this.streams.open(direction, urgency) : null
+  }
+
+  setUrgency(streamId: number, urgency: number): void {
+    this.streams.setUrgency(streamId, urgency)
+  }
+
+  write(streamId: number, bytes: Uint8Array): number {
+    const room = Math.max(
+      this.#options.limits.sendBufferBytes,
+      2 * this.recovery.congestion.windowBytes,
+    )
+    return this.streams.write(streamId, bytes, room)
+  }
+
+  finish(streamId: number): void {
+    this.streams.finish(streamId)
+  }
+
+  read(streamId: number, maxBytes: number): Uint8Array | null {
+    return this.streams.read(streamId, maxBytes, this.#nowMs, this.recovery.rtt.smoothedMs)
+  }
+
+  isReadFinished(streamId: number): boolean {
+    return this.streams.receiving.get(streamId)?.isReadFinished ?? true
+  }
+
+  isAcknowledged(streamId: number): boolean {
+    return this.streams.sending.get(streamId)?.isAcknowledged ?? true
+  }
+
+  reset(streamId: number, code: number): void {
+    this.streams.reset(streamId, code)
+  }
+
+  stopSending(streamId: number, code: number): void {
+    this.streams.stopSending(streamId, code)
+  }
+
+  get isDrained(): boolean {
+    return this.streams.isAllAcknowledged
+  }
+
+  drain(): void {
+    this.#control.drain = true
+  }
+
+  get peerDrains(): boolean {
+    return this.#peerDrains
+  }
+
+  close(nowMs: number, code: number, reason: string): void {
+    if (this.state === 'closed' || this.state === 'draining' || this.state === 'closing') return
+    this.#nowMs = nowMs
+    if (this.state === 'open') this.#beginClose({ code, reason, application: true })
+    else this.state = 'closed'
+    this.#end(null, reason)
+  }
+
+  #beginClose(close: { code: number; reason: string; application: boolean }): void {
+    this.state = 'closing'
+    this.#close = { ...close, owed: true, sentMs: Number.NEGATIVE_INFINITY }
+  }
+
+  /** Tells the application, once; the state lingers 3 PTO to answer stragglers (RFC 9000 §10.2). */
+  #end(error: TransportError | null, reason: string): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#endMs = this.#nowMs + 3 * this.recovery.rtt.ptoMs(this.recovery.peerAckDelayMsMax, 0)
+    this.#options.emit({ type: 'closed', connection: this, error, reason })
+  }
+
+  /** Ends without a word to the peer. */
+  abandon(nowMs: number, code: TransportErrorCode, detail: string): void {
+    this.#nowMs = nowMs
+    this.state = 'closed'
+    this.#end(new TransportError(code, detail), detail)
+    this.#endMs = nowMs
+  }
+
+  // — time —
+
+  get #idleDeadlineMs(): number {
+    const quietSinceMs = Math.max(
+      this.#lastReceivedMs,
+      Math.min(this.#lastElicitingMs, this.#lastReceivedMs),
+    )
+    const graceMs = 3 * this.recovery.rtt.ptoMs(this.recovery.peerAckDelayMsMax, 0)
+    return quietSinceMs + Math.max(this.#idleTimeoutMs, graceMs)
+  }
+
+  get #keepAliveMs(): number {
+    if (!this.isInitiator) return Number.POSITIVE_INFINITY
+    const { keepAliveMs } = this.#options.limits
+    const periodMs = Math.min(keepAliveMs, this.#idleTimeoutMs / 2)
+    return Math.max(this.#lastReceivedMs, this.recovery.lastElicitingSentMs) + periodMs
+  }
+
+  pollTimeout(nowMs: number): number {
+    if (this.state === 'closed') return this.#endMs
+    if (this.state === 'closing' || this.state === 'draining') return this.#endMs
+    if (this.state === 'handshaking') return Number.POSITIVE_INFINITY
+    let due = Math.min(this.#acks.pollTimeout(), this.recovery.timeoutMs())
+    due = Math.min(due, this.#idleDeadlineMs, this.#keepAliveMs)
+    if (this.#hasStreamData && this.#hasWindow) due = Math.min(due, this.#pacer.releaseMs(nowMs))
+    return due
+  }
+
+  get isForgotten(): boolean {
+    return this.state === 'closed'
+  }
+
+  handleTimeout(nowMs: number): void {
+    this.#nowMs = nowMs
+    if (this.state === 'closing' || this.state === 'draining') {
+      if (nowMs >= this.#endMs) this.state = 'closed'
+      return
+    }
+    if (this.state !== 'open') return
+    if (nowMs >= this.#idleDeadlineMs) {
+      const seconds = Math.round(this.#idleTimeoutMs / 1000)
+      this.abandon(nowMs, 'ERR_HOLDFAST_IDLE_TIMEOUT', `nothing was heard for ${seconds} s`)
+      return
+    }
+    if (nowMs >= this.recovery.timeoutMs() && this.recovery.handleTimeout(nowMs, this)) {
+      this.#probes = PROBES_PER_PTO
+    }
+    if (nowMs >= this.#keepAliveMs) this.#control.ping = true
+  }
+
+  // — packets out —
+
+  get #hasStreamData(): boolean {
+    return !this.streams.scheduler.isEmpty
+  }
+
+  get #hasWindow(): boolean {
+    return this.recovery.inFlightBytes + this.#mtuBytes <= this.recovery.congestion.windowBytes
+  }
+
+  /** Builds one packet into `out`; its length, or 0 when there is nothing to send now. */
+  buildPacket(nowMs: number, out: Buffer, view: DataView): number {
+    this.#nowMs = nowMs
+    this.#view = view
+    if (this.state === 'closing') return this.#buildClose(out)
+    if (this.state !== 'open') return 0
+    const isProbe = this.#probes > 0
+    const window = this.#hasWindow
+    const mayData = isProbe || (window && this.#pacer.maySend(nowMs))
+    const ackDue = this.#acks.isDue(nowMs)
+    if (this.#hasStreamData && !window) this.#limited = true
+    const wants = this.#control.isOwed || (mayData && this.#hasStreamData) || isProbe
+    if (!ackDue && !wants) {
+      if (!this.#hasStreamData) this.#limited = false
+      return 0
+    }
+    return this.#buildData(out, { isProbe, mayData })
+  }
+
+  #buildData(out: Buffer, { isProbe, mayData }: { isProbe: boolean; mayData: boolean }): number {
+    this.#maybeSkip()
+    const writer = this.#writerFor(
+      out,
+      isProbe ? Math.min(HELLO_BYTES_MIN, this.#mtuBytes) : this.#mtuBytes,
+    )
+    const frames: SentFrame[] = []
+    let told: SentFrame | null = null
+    if (this.#acks.isDue(this.#nowMs) || this.#acks.isWorthwhile) {
+      const largest = this.#acks.largest
+      if (this.#acks.write(this.#nowMs, writer)) {
+        told = { kind: FRAME.ack, id: 0, offset: largest - 64, lengthBytes: 0, fin: false }
+      }
+    }
+    this.#control.write(writer, frames)
+    if (mayData) this.#writeStreams(writer, frames)
+    const eliciting = frames.length > 0 || isProbe
+    if (isProbe) {
+      this.#probes -= 1
+      if (frames.length === 0) writer.u8(FRAME.ping)
+    }
+    if (writer.offset === HEADER_BYTES) return 0
+    if (eliciting && told) frames.push(told)
+    return this.#seal(out, writer.offset, eliciting ? frames : null)
+  }
+
+  #writerFor(out: Buffer, sizeBytes: number): FrameWriter {
+    const writer = this.#writer
+    ;(writer as { bytes: Buffer }).bytes = out
+    writer.offset = HEADER_BYTES
+    writer.end = sizeBytes - TAG_BYTES
+    return writer
+  }
+
+  #writeStreams(writer: FrameWriter, frames: SentFrame[]): void {
+    const { streams } = this
+    streams.scheduler.beginPacket()
+    streams.scheduler.visit((stream) => {
+      const room = writer.roomBytes - STREAM_OVERHEAD_BYTES
+      if (room < 1) return -1
+      const credit = Math.max(0, streams.sendLimit - streams.sentBytes)
+      const before = stream.nextOffset
+      const piece = stream.take(Math.min(room, 65_535), credit)
+      if (piece === null) {
+        if (credit === 0) streams.noteConnectionBlocked()
+        return stream.hasLost ? -1 : 0
+      }
+      streams.sentBytes += stream.nextOffset - before
+      writer.u8(piece.fin ? FRAME.streamFin : FRAME.stream)
+      writer.u32(stream.id)
+      writer.u48(piece.offset)
+      writer.u16(piece.lengthBytes)
+      stream.copy(piece.offset, piece.lengthBytes, writer.bytes, writer.offset)
+      writer.offset += piece.lengthBytes
+      frames.push({ kind: FRAME.stream, id: stream.id, ...piece })
+      streams.touch(stream)
+      return piece.lengthBytes
+    })
+  }
+
+  /** A number left out now and then shows up peers that acknowledge what they never saw. */
+  #maybeSkip(): void {
+    if (this.recovery.nextPacketNumber < this.#nextSkip) return
+    this.recovery.skip()
+    this.#skipGap = Math.min(this.#skipGap * 2, SKIP_GAP_MAX)
+    this.#nextSkip =
+      this.recovery.nextPacketNumber + this.#skipGap + this.#options.randomBelow(this.#skipGap)
+  }
+
+  #seal(out: Buffer, end: number, frames: SentFrame[] | null): number {
+    const length = this.#wrap(out, end)
+    this.recovery.handleSent(this.#nowMs, length, frames)
+    if (frames) {
+      this.#pacer.handleSent(length)
+      this.#lastElicitingMs = this.#nowMs
+    }
+    if (this.recovery.nextPacketNumber >= PACKET_NUMBER_MAX)
+      this.fail(CLOSE_CODE.internal, 'out of packet numbers')
+    return length
+  }
+
+  #wrap(out: Buffer, end: number): number {
+    const length = end + TAG_BYTES
+    const packetNumber = this.recovery.nextPacketNumber
+    writeHeader(this.#view, {
+      version: VERSION,
+      type: PACKET.data,
+      keyPhase: 0,
+      lengthBytes: length,
+      cidLow: this.#remoteCid[0],
+      cidHigh: this.#remoteCid[1],
+      packetNumber,
+    })
+    const packet = out.subarray(0, length)
+    this.#options.crypto.seal(packet, packetNumber, HEADER_BYTES, end)
+    this.#view.setUint32(12, packetCrc(packet, this.#crc), true)
+    this.#counts.sent += 1
+    this.#counts.bytesSent += length
+    return length
+  }
+
+  #buildClose(out: Buffer): number {
+    const close = this.#close
+    if (!close?.owed) return 0
+    close.owed = false
+    close.sentMs = this.#nowMs
+    const writer = this.#writerFor(out, HELLO_BYTES_MIN)
+    const reason = Buffer.from(close.reason).subarray(0, 512)
+    writer.u8(close.application ? FRAME.closeApplication : FRAME.closeTransport)
+    writer.varint(close.code)
+    if (!close.application) writer.varint(0)
+    writer.u16(reason.length)
+    writer.raw(reason)
+    const length = this.#wrap(out, writer.offset)
+    this.recovery.handleSent(this.#nowMs, length, null)
+    return length
+  }
+
+  stats(): SessionStats {
+    const { recovery } = this
+    const counts = this.#counts
+    return {
+      rttMs: recovery.rtt.smoothedMs,
+      minRttMs: recovery.rtt.minMs,
+      cwndBytes: recovery.congestion.windowBytes,
+      inFlightBytes: recovery.inFlightBytes,
+      mtuBytes: this.#mtuBytes,
+      packetsSent: counts.sent,
+      packetsReceived: counts.received,
+      packetsLost: recovery.packetsLost,
+      packetsAcked: recovery.packetsAcked,
+      bytesSent: counts.bytesSent,
+      bytesReceived: counts.bytesReceived,
+      bytesRetransmitted: counts.retransmitted,
+      crcErrors: counts.crcErrors,
+      authErrors: counts.authErrors,
+      duplicates: counts.duplicates,
+      spuriousLosses: recovery.spuriousLosses,
+      ptoCount: recovery.ptoTotal,
+    }
+  }
+}

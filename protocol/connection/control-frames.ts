@@ -1,0 +1,184 @@
+// protocol/connection/control-frames.ts — which frames other than data and ACKs do we owe?
+//
+// Frames are not queued but flagged: each is written with the value of the moment it leaves, so a
+// lost limit is repeated with the current one (RFC 9000 §13.3).
+import { FRAME, type FrameWriter } from '../wire/frames.ts'
+import type { SentFrame } from './recovery.ts'
+import type { Streams } from './streams.ts'
+
+const PATH_RESPONSES_MAX = 4
+const FRAME_BYTES_MAX = 16
+
+export class ControlFrames {
+  ping = false
+  handshakeDone = false
+  drain = false
+  readonly #streams: Streams
+  #pathResponses: Uint8Array[] = []
+
+  constructor(streams: Streams) {
+    this.#streams = streams
+  }
+
+  queuePathResponse(data: Uint8Array): void {
+    if (this.#pathResponses.length < PATH_RESPONSES_MAX) this.#pathResponses.push(data)
+  }
+
+  get isOwed(): boolean {
+    const s = this.#streams
+    return (
+      this.ping ||
+      this.handshakeDone ||
+      this.drain ||
+      s.owedConnectionLimit ||
+      s.owedBlockedAt >= 0 ||
+      s.owedStreamLimits.size > 0 ||
+      s.owedResets.size > 0 ||
+      s.owedStops.size > 0 ||
+      s.owedStreamBlocked.size > 0 ||
+      s.owedStreamsLimit[0] === true ||
+      s.owedStreamsLimit[1] === true ||
+      this.#pathResponses.length > 0
+    )
+  }
+
+  /** Writes what fits; the rest waits for the next packet. */
+  write(writer: FrameWriter, frames: SentFrame[]): void {
+    this.#writeConnection(writer, frames)
+    this.#writeStreamFrames(writer, frames)
+  }
+
+  #writeConnection(writer: FrameWriter, frames: SentFrame[]): void {
+    const s = this.#streams
+    if (this.ping && fits(writer)) {
+      this.ping = false
+      writer.u8(FRAME.ping)
+      frames.push(sent(FRAME.ping))
+    }
+    if (this.handshakeDone && fits(writer)) {
+      this.handshakeDone = false
+      writer.u8(FRAME.handshakeDone)
+      frames.push(sent(FRAME.handshakeDone))
+    }
+    if (this.drain && fits(writer)) {
+      this.drain = false
+      writer.u8(FRAME.drain)
+      writer.u32(s.lastPeerStream)
+      frames.push(sent(FRAME.drain))
+    }
+    if (s.owedConnectionLimit && fits(writer)) {
+      s.owedConnectionLimit = false
+      writer.u8(FRAME.maxData)
+      writer.u48(s.receiveLimit)
+      frames.push(sent(FRAME.maxData))
+    }
+    if (s.owedBlockedAt >= 0 && fits(writer)) {
+      if (s.owedBlockedAt === s.sendLimit) {
+        writer.u8(FRAME.dataBlocked)
+        writer.u48(s.owedBlockedAt)
+        frames.push(sent(FRAME.dataBlocked, 0, s.owedBlockedAt))
+      }
+      s.owedBlockedAt = -1
+    }
+    for (const kind of [0, 1]) {
+      if (!s.owedStreamsLimit[kind] || !fits(writer)) continue
+      s.owedStreamsLimit[kind] = false
+      writer.u8(FRAME.maxStreams)
+      writer.u8(kind)
+      writer.u32(s.acceptMax[kind] as number)
+      frames.push(sent(FRAME.maxStreams, kind))
+    }
+    while (this.#pathResponses.length > 0 && fits(writer)) {
+      writer.u8(FRAME.pathResponse)
+      writer.raw(this.#pathResponses.shift() as Uint8Array)
+      frames.push(sent(FRAME.pathResponse))
+    }
+  }
+
+  #writeStreamFrames(writer: FrameWriter, frames: SentFrame[]): void {
+    const s = this.#streams
+    for (const id of s.owedStreamLimits) {
+      if (!fits(writer)) return
+      s.owedStreamLimits.delete(id)
+      const stream = s.receiving.get(id)
+      if (!stream || stream.finalSize !== null || stream.stopped) continue
+      writer.u8(FRAME.maxStreamData)
+      writer.u32(id)
+      writer.u48(stream.limit)
+      frames.push(sent(FRAME.maxStreamData, id))
+    }
+    for (const id of s.owedResets) {
+      if (!fits(writer)) return
+      s.owedResets.delete(id)
+      const stream = s.sending.get(id)
+      if (!stream) continue
+      writer.u8(FRAME.resetStream)
+      writer.u32(id)
+      writer.varint(stream.resetCode)
+      writer.u48(stream.endOffset)
+      frames.push(sent(FRAME.resetStream, id))
+    }
+    for (const [id, code] of s.owedStops) {
+      if (!fits(writer)) return
+      s.owedStops.delete(id)
+      writer.u8(FRAME.stopSending)
+      writer.u32(id)
+      writer.varint(code)
+      frames.push(sent(FRAME.stopSending, id, code))
+    }
+    for (const [id, limit] of s.owedStreamBlocked) {
+      if (!fits(writer)) return
+      s.owedStreamBlocked.delete(id)
+      writer.u8(FRAME.streamDataBlocked)
+      writer.u32(id)
+      writer.u48(limit)
+      frames.push(sent(FRAME.streamDataBlocked, id, limit))
+    }
+  }
+
+  handleLost(frame: SentFrame): void {
+    const s = this.#streams
+    switch (frame.kind) {
+      case FRAME.handshakeDone:
+        this.handshakeDone = true
+        return
+      case FRAME.drain:
+        this.drain = true
+        return
+      case FRAME.maxData:
+        s.owedConnectionLimit = true
+        return
+      case FRAME.dataBlocked:
+        if (frame.offset === s.sendLimit && s.sentBytes >= s.sendLimit)
+          s.owedBlockedAt = s.sendLimit
+        return
+      case FRAME.maxStreams:
+        s.owedStreamsLimit[frame.id] = true
+        return
+      case FRAME.maxStreamData:
+        s.owedStreamLimits.add(frame.id)
+        return
+      case FRAME.resetStream:
+        s.owedResets.add(frame.id)
+        return
+      case FRAME.stopSending:
+        if (s.receiving.get(frame.id)?.finalSize === null) s.owedStops.set(frame.id, frame.offset)
+        return
+      case FRAME.streamDataBlocked:
+        s.repeatStreamBlocked(frame.id, frame.offset)
+        return
+      default:
+        return
+    }
+  }
+}
+
+const fits = (writer: FrameWriter): boolean => writer.roomBytes >= FRAME_BYTES_MAX
+
+const sent = (kind: number, id = 0, offset = 0): SentFrame => ({
+  kind,
+  id,
+  offset,
+  lengthBytes: 0,
+  fin: false,
+})

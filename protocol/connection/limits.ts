@@ -1,0 +1,34 @@
+// protocol/connection/limits.ts — what are the defaults, and how much may a peer cost us?
+import type { TransportLimits } from './api.ts'
+
+export const DEFAULT_LIMITS: TransportLimits = {
+  idleTimeoutMs: 30_000, // NAT bindings live about as long (RFC 9308 §3.2).
+  handshakeTimeoutMs: 10_000,
+  keepAliveMs: 12_000,
+  connectionsMax: 4_096,
+  streamsMax: 1_024,
+  streamWindowBytes: 1 << 20,
+  streamWindowBytesMax: 16 << 20,
+  connectionWindowBytes: 3 << 19,
+  connectionWindowBytesMax: 64 << 20,
+  sendBufferBytes: 4 << 20,
+}
+export const ACK_DELAY_MS_MAX = 5
+export const ACK_DELAY_MS_ADVERTISED = ACK_DELAY_MS_MAX + 2 // Timers fire late.
+export const PACKETS_PER_ACK = 10
+export const EAGER_ACK_PACKETS = 32
+export const ACK_RANGES_KEPT = 128
+export const QUANTUM_BYTES = 65_536
+
+/** Why a connection was closed (CLOSE transport). */
+export const CLOSE_CODE = {
+  none: 0,
+  internal: 1,
+  flowControl: 3,
+  streamLimit: 4,
+  streamState: 5,
+  finalSize: 6,
+  frameEncoding: 7,
+  protocol: 10,
+  tooMuchDisorder: 13,
+} as const

@@ -1,0 +1,161 @@
+// protocol/connection/receive-stream.ts — how do pieces that arrive in any order become a stream?
+
+export const PIECES_MAX = 1024 // out of order, per stream: a hole-maker can't cost more (§1 limits)
+
+export type Inserted = 'ok' | 'final-size' | 'too-many-pieces'
+
+export class ReceiveStream {
+  readonly id: number
+  /** The limit that we granted: the peer may send offsets below it. */
+  limit: number
+  windowBytes: number
+  finalSize: number | null = null
+  isReset = false
+  resetCode = 0
+  stopped = false
+  /** Highest offset that arrived: what counts against both limits. */
+  highest = 0
+  /** Offset up to which the application has read. */
+  consumed = 0
+  lastUpdateMs = 0
+  #contiguous = 0
+  #ready: Uint8Array[] = []
+  #readyHead = 0
+  readonly #pieces: { offset: number; bytes: Uint8Array }[] = []
+
+  constructor(id: number, windowBytes: number) {
+    this.id = id
+    this.windowBytes = windowBytes
+    this.limit = windowBytes
+  }
+
+  get readableBytes(): number {
+    return this.#contiguous - this.consumed
+  }
+
+  get isReadFinished(): boolean {
+    return this.finalSize !== null && this.consumed === this.finalSize
+  }
+
+  /** True when every byte up to the final size is here, read or not. */
+  get isComplete(): boolean {
+    return this.finalSize !== null && this.#contiguous === this.finalSize
+  }
+
+  /** Fixes the final size; false when it contradicts what is known (RFC 9000 §4.5). */
+  setFinalSize(size: number): boolean {
+    if (this.finalSize !== null && this.finalSize !== size) return false
+    if (size < this.highest) return false
+    this.finalSize = size
+    return true
+  }
+
+  /** Takes the bytes (which now belong here). The caller has checked the limits. */
+  insert(offset: number, bytes: Uint8Array, fin: boolean): Inserted {
+    const end = offset + bytes.length
+    if (this.finalSize !== null && end > this.finalSize) return 'final-size'
+    if (fin && !this.setFinalSize(end)) return 'final-size'
+    if (end > this.highest) this.highest = end
+    if (this.isReset || this.stopped || end <= this.#contiguous) {
+      if (this.stopped && end > this.#contiguous && offset <= this.#contiguous) this.#skipTo(end)
+      return 'ok'
+    }
+    if (offset <= this.#contiguous) {
+      this.#append(offset, bytes)
+      this.#drainPieces()
+      return 'ok'
+    }
+    return this.#keep(offset, bytes) ? 'ok' : 'too-many-pieces'
+  }
+
+  #append(offset: number, bytes: Uint8Array): void {
+    const fresh = offset === this.#contiguous ? bytes : bytes.subarray(this.#contiguous - offset)
+    this.#ready.push(fresh)
+    this.#contiguous += fresh.length
+  }
+
+  #skipTo(end: number): void {
+    this.#contiguous = end
+    this.consumed = end
+  }
+
+  /** Inserts between its neighbours and cuts what they hold already. */
+  #keep(offset: number, bytes: Uint8Array): boolean {
+    let low = 0
+    let high = this.#pieces.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#pieces[middle] as { offset: number }).offset <= offset) low = middle + 1
+      else high = middle
+    }
+    const before = this.#pieces[low - 1]
+    let start = offset
+    let end = offset + bytes.length
+    if (before) start = Math.max(start, before.offset + before.bytes.length)
+    // Pieces that the new one covers wholly go; one that it meets at the end shortens it.
+    let remove = 0
+    for (let i = low; i < this.#pieces.length; i += 1) {
+      const after = this.#pieces[i] as { offset: number; bytes: Uint8Array }
+      if (after.offset >= end) break
+      if (after.offset + after.bytes.length <= end) remove += 1
+      else {
+        end = after.offset
+        break
+      }
+    }
+    if (start >= end) return true
+    if (this.#pieces.length - remove >= PIECES_MAX) return false
+    this.#pieces.splice(low, remove, {
+      offset: start,
+      bytes: bytes.subarray(start - offset, end - offset),
+    })
+    return true
+  }
+
+  #drainPieces(): void {
+    let used = 0
+    for (const piece of this.#pieces) {
+      if (piece.offset > this.#contiguous) break
+      used += 1
+      if (piece.offset + piece.bytes.length > this.#contiguous) {
+        this.#append(piece.offset, piece.bytes)
+      }
+    }
+    if (used > 0) this.#pieces.splice(0, used)
+  }
+
+  /** The next bytes in order, in one array of the caller's own; null when none wait. */
+  read(bytesMax: number): Uint8Array | null {
+    const wanted = Math.min(bytesMax, this.readableBytes)
+    if (wanted <= 0) return null
+    const out = Buffer.allocUnsafeSlow(wanted)
+    let at = 0
+    while (at < wanted) {
+      const piece = this.#ready[this.#readyHead] as Uint8Array
+      if (piece.length <= wanted - at) {
+        out.set(piece, at)
+        at += piece.length
+        this.#readyHead += 1
+      } else {
+        out.set(piece.subarray(0, wanted - at), at)
+        this.#ready[this.#readyHead] = piece.subarray(wanted - at)
+        at = wanted
+      }
+    }
+    if (this.#readyHead > 256 || this.#readyHead === this.#ready.length) {
+      this.#ready = this.#ready.slice(this.#readyHead)
+      this.#readyHead = 0
+    }
+    this.consumed += wanted
+    return out
+  }
+
+  /** Drops what waits; the caller gives the bytes back to the connection's window. */
+  discard(): void {
+    this.#ready = []
+    this.#readyHead = 0
+    this.#pieces.length = 0
+    this.#contiguous = this.highest
+    this.consumed = this.highest
+  }
+}

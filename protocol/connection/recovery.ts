@@ -1,0 +1,303 @@
+// protocol/connection/recovery.ts — which packets arrived, which are lost, when do we probe?
+// RFC 9002 with the adaptive thresholds of RFC 8985 (reo_wnd).
+import type { CongestionController } from './congestion.ts'
+import { GRANULARITY_MS, RttEstimator } from './rtt.ts'
+
+const NONE = 0
+const IN_FLIGHT = 1
+const ACKED = 2
+const LOST = 3
+const SKIPPED = 4
+
+const PACKET_THRESHOLD = 3
+const REORDER_WINDOW_MAX = 8
+const CLEAN_RECOVERIES = 16
+const PERSISTENT_FLOOR_MS = 100
+
+/** What a packet carried that must reach the peer: streams' bytes by range, the rest by kind. */
+export interface SentFrame {
+  readonly kind: number
+  readonly id: number
+  readonly offset: number
+  readonly lengthBytes: number
+  readonly fin: boolean
+}
+
+export interface FrameFate {
+  handleFrameAcked(frame: SentFrame): void
+  handleFrameLost(frame: SentFrame): void
+}
+
+export class Recovery {
+  readonly rtt = new RttEstimator()
+  readonly congestion: CongestionController
+  ptoCount = 0
+  inFlightBytes = 0
+  peerAckDelayMsMax = 25
+  packetsLost = 0
+  packetsAcked = 0
+  spuriousLosses = 0
+  ptoTotal = 0
+  lastElicitingSentMs = 0
+  /** The lowest packet number still tracked, and the next to be sent. */
+  #first: number
+  #next: number
+  #capacity = 1024
+  #sentMs = new Float64Array(1024)
+  #bytes = new Int32Array(1024)
+  #state = new Uint8Array(1024)
+  #frames: (SentFrame[] | null)[] = new Array(1024).fill(null)
+  #largestAcked = -1
+  #displacement = new Float64Array(1024)
+  #elicitingInFlight = 0
+  #lossTimeMs = Number.POSITIVE_INFINITY
+  #packetThreshold = PACKET_THRESHOLD
+  #reorderWindow = 1
+  #cleanRecoveries = 0
+  #reorderSeen = false
+  #episodeLost = 0
+  #firstSampleMs = Number.POSITIVE_INFINITY
+
+  constructor(firstPacketNumber: number, congestion: CongestionController) {
+    this.#first = firstPacketNumber
+    this.#next = firstPacketNumber
+    this.congestion = congestion
+  }
+
+  get nextPacketNumber(): number {
+    return this.#next
+  }
+
+  get largestAcked(): number {
+    return this.#largestAcked
+  }
+
+  get hasElicitingInFlight(): boolean {
+    return this.#elicitingInFlight > 0
+  }
+
+  /** A packet number that will never be used: an ACK of it is a lie. */
+  skip(): void {
+    const index = this.#slot(this.#next)
+    this.#state[index] = SKIPPED
+    this.#next += 1
+  }
+
+  /** `frames` null: nothing that elicits an ACK; such packets are not tracked in flight. */
+  handleSent(nowMs: number, bytes: number, frames: SentFrame[] | null): void {
+    const index = this.#slot(this.#next)
+    this.#sentMs[index] = nowMs
+    this.#bytes[index] = bytes
+    this.#state[index] = frames ? IN_FLIGHT : NONE
+    this.#frames[index] = frames
+    if (frames) {
+      this.inFlightBytes += bytes
+      this.#elicitingInFlight += 1
+      this.lastElicitingSentMs = nowMs
+    }
+    this.#next += 1
+  }
+
+  /** Room for one more packet number; doubles the ring when the window has outgrown it. */
+  #slot(packetNumber: number): number {
+    if (packetNumber - this.#first >= this.#capacity) this.#grow()
+    return packetNumber % this.#capacity
+  }
+
+  #grow(): void {
+    const size = this.#capacity * 2
+    const sentMs = new Float64Array(size)
+    const bytes = new Int32Array(size)
+    const state = new Uint8Array(size)
+    const displacement = new Float64Array(size)
+    const frames: (SentFrame[] | null)[] = new Array(size).fill(null)
+    for (let number = this.#first; number < this.#next; number += 1) {
+      const from = number % this.#capacity
+      const to = number % size
+      sentMs[to] = this.#sentMs[from] as number
+      bytes[to] = this.#bytes[from] as number
+      state[to] = this.#state[from] as number
+      displacement[to] = this.#displacement[from] as number
+      frames[to] = this.#frames[from] ?? null
+    }
+    this.#capacity = size
+    this.#sentMs = sentMs
+    this.#bytes = bytes
+    this.#state = state
+    this.#displacement = displacement
+    this.#frames = frames
+  }
+
+  /** An ACK frame: [low, high] pairs, highest first. False: it acknowledges what was never sent. */
+  handleAck(
+    nowMs: number,
+    ack: { ranges: Float64Array; count: number; delayMs: number; limited: boolean },
+    fate: FrameFate,
+  ): boolean {
+    const largest = ack.ranges[1] as number
+    if (largest >= this.#next) return false
+    let ackedBytes = 0
+    let newestSentMs = Number.NEGATIVE_INFINITY
+    let sampleMs = -1
+    for (let i = 0; i < ack.count; i += 1) {
+      const low = Math.max(ack.ranges[2 * i] as number, this.#first)
+      const high = ack.ranges[2 * i + 1] as number
+      for (let number = low; number <= high; number += 1) {
+        const index = number % this.#capacity
+        const state = this.#state[index]
+        if (state === IN_FLIGHT) {
+          ackedBytes += this.#bytes[index] as number
+          newestSentMs = Math.max(newestSentMs, this.#sentMs[index] as number)
+          if (number === largest) sampleMs = nowMs - (this.#sentMs[index] as number)
+          this.#settle(index, fate)
+        } else if (state === LOST) this.#handleSpurious(index, fate)
+        else if (state === SKIPPED) return false
+      }
+    }
+    if (largest > this.#largestAcked) this.#largestAcked = largest
+    if (sampleMs >= 0) {
+      this.rtt.handleSample(sampleMs, Math.min(ack.delayMs, this.peerAckDelayMsMax))
+      if (this.#firstSampleMs > nowMs) this.#firstSampleMs = nowMs
+    }
+    if (ackedBytes > 0) {
+      this.congestion.handleAck(ackedBytes, newestSentMs, ack.limited)
+      this.ptoCount = 0
+    }
+    this.#detectLost(nowMs, fate)
+    this.#advance(nowMs)
+    return true
+  }
+
+  #settle(index: number, fate: FrameFate): void {
+    this.#state[index] = ACKED
+    this.inFlightBytes -= this.#bytes[index] as number
+    this.#elicitingInFlight -= 1
+    this.packetsAcked += 1
+    const frames = this.#frames[index]
+    this.#frames[index] = null
+    if (frames) for (const frame of frames) fate.handleFrameAcked(frame)
+  }
+
+  /** Declared lost, and now acknowledged: we were too quick. Wait longer from here on. */
+  #handleSpurious(index: number, fate: FrameFate): void {
+    this.#state[index] = ACKED
+    this.spuriousLosses += 1
+    this.#reorderSeen = true
+    const displacement = this.#displacement[index] as number
+    const flight = Math.max(this.#next - this.#first, 2 * PACKET_THRESHOLD)
+    const wanted = Math.min(displacement + 1, flight / 2)
+    this.#packetThreshold = Math.max(this.#packetThreshold, wanted)
+    this.#reorderWindow = Math.min(this.#reorderWindow + 1, REORDER_WINDOW_MAX)
+    this.#cleanRecoveries = 0
+    const frames = this.#frames[index]
+    this.#frames[index] = null
+    if (frames) for (const frame of frames) fate.handleFrameAcked(frame)
+    this.#episodeLost -= 1
+    if (this.#episodeLost === 0) this.congestion.undo()
+  }
+
+  #detectLost(nowMs: number, fate: FrameFate): void {
+    const { rtt } = this
+    const factor = 1 + this.#reorderWindow / 8
+    const lossDelayMs = Math.max(GRANULARITY_MS, factor * Math.max(rtt.smoothedMs, rtt.latestMs))
+    this.#lossTimeMs = Number.POSITIVE_INFINITY
+    let newestSentMs = Number.NEGATIVE_INFINITY
+    let oldestSentMs = Number.POSITIVE_INFINITY
+    let count = 0
+    for (let number = this.#first; number < this.#largestAcked; number += 1) {
+      const index = number % this.#capacity
+      if (this.#state[index] !== IN_FLIGHT) continue
+      const sentMs = this.#sentMs[index] as number
+      const byTime = sentMs + lossDelayMs <= nowMs
+      const byCount =
+        this.#largestAcked - number >= this.#packetThreshold &&
+        (!this.#reorderSeen || nowMs - sentMs >= rtt.minMs * 1.25)
+      if (!byTime && !byCount) {
+        this.#lossTimeMs = Math.min(this.#lossTimeMs, sentMs + lossDelayMs)
+        continue
+      }
+      this.#state[index] = LOST
+      this.#displacement[index] = this.#largestAcked - number
+      this.inFlightBytes -= this.#bytes[index] as number
+      this.#elicitingInFlight -= 1
+      count += 1
+      newestSentMs = Math.max(newestSentMs, sentMs)
+      if (sentMs >= this.#firstSampleMs) oldestSentMs = Math.min(oldestSentMs, sentMs)
+      const frames = this.#frames[index]
+      if (frames) for (const frame of frames) fate.handleFrameLost(frame)
+    }
+    if (count > 0) this.#handleLosses(nowMs, { count, newestSentMs, oldestSentMs })
+  }
+
+  #handleLosses(
+    nowMs: number,
+    lost: { count: number; newestSentMs: number; oldestSentMs: number },
+  ): void {
+    this.packetsLost += lost.count
+    this.#episodeLost = Math.max(this.#episodeLost, 0) + lost.count
+    this.#cleanRecoveries += 1
+    if (this.#cleanRecoveries >= CLEAN_RECOVERIES) {
+      this.#packetThreshold = PACKET_THRESHOLD
+      this.#reorderWindow = 1
+      this.#reorderSeen = false
+      this.#cleanRecoveries = 0
+    }
+    this.congestion.handleLoss(nowMs, lost.newestSentMs)
+    const { smoothedMs, variationMs } = this.rtt
+    const periodMs = Math.max(
+      PERSISTENT_FLOOR_MS,
+      3 * (smoothedMs + Math.max(4 * variationMs, GRANULARITY_MS) + this.peerAckDelayMsMax),
+    )
+    if (lost.newestSentMs - lost.oldestSentMs > periodMs)
+      this.congestion.handlePersistentCongestion()
+  }
+
+  /** Forgets what is settled; losses stay 2 PTO, in case they turn out spurious. */
+  #advance(nowMs: number): void {
+    const keepMs = 2 * this.rtt.ptoMs(this.peerAckDelayMsMax, 0)
+    while (this.#first < this.#next) {
+      const index = this.#first % this.#capacity
+      const state = this.#state[index]
+      if (state === IN_FLIGHT) break
+      if (state === LOST && nowMs - (this.#sentMs[index] as number) < keepMs) break
+      if (state === SKIPPED && this.#first > this.#largestAcked) break
+      if (state === NONE && this.#first > this.#largestAcked) break
+      this.#state[index] = NONE
+      this.#frames[index] = null
+      this.#first += 1
+    }
+  }
+
+  /** When handleTimeout is due. */
+  timeoutMs(): number {
+    if (this.#lossTimeMs !== Number.POSITIVE_INFINITY) return this.#lossTimeMs
+    if (this.#elicitingInFlight === 0) return Number.POSITIVE_INFINITY
+    return this.lastElicitingSentMs + this.rtt.ptoMs(this.peerAckDelayMsMax, this.ptoCount)
+  }
+
+  /** True when the peer must be probed; the frames of the oldest packet in flight go out again. */
+  handleTimeout(nowMs: number, fate: FrameFate): boolean {
+    if (this.#lossTimeMs <= nowMs) {
+      this.#detectLost(nowMs, fate)
+      this.#advance(nowMs)
+      return false
+    }
+    if (this.timeoutMs() > nowMs) return false
+    this.ptoCount += 1
+    this.ptoTotal += 1
+    this.#requeueOldest(fate)
+    return true
+  }
+
+  #requeueOldest(fate: FrameFate): void {
+    let packets = 2
+    for (let number = this.#first; number < this.#next && packets > 0; number += 1) {
+      const index = number % this.#capacity
+      if (this.#state[index] !== IN_FLIGHT) continue
+      const frames = this.#frames[index]
+      if (!frames || frames.length === 0) continue
+      for (const frame of frames) fate.handleFrameLost(frame)
+      packets -= 1
+    }
+  }
+}

@@ -1,0 +1,418 @@
+// protocol/connection/streams.ts — which streams are open, and how much may each side send?
+import type { TransportLimits } from './api.ts'
+import { CLOSE_CODE } from './limits.ts'
+import { ReceiveStream } from './receive-stream.ts'
+import { Scheduler } from './scheduler.ts'
+import { SendStream } from './send-stream.ts'
+
+export type StreamEventType =
+  | 'stream-opened'
+  | 'stream-readable'
+  | 'stream-writable'
+  | 'stream-acknowledged'
+  | 'stream-reset'
+  | 'stream-stopped'
+
+export interface StreamsHost {
+  emitStream(type: StreamEventType, streamId: number, code: number): void
+  emitStreamsAvailable(direction: 'bidi' | 'uni'): void
+  /** The peer broke a rule: the connection ends with this code. */
+  fail(code: number, reason: string): void
+}
+
+/** What the peer said in the handshake. */
+export interface PeerLimits {
+  readonly streamWindowBytes: number
+  readonly connectionWindowBytes: number
+  readonly streamsMax: number
+}
+
+const BIDI = 0
+const UNI = 1
+const INITIAL_URGENCY = 2
+
+export class Streams {
+  readonly scheduler = new Scheduler()
+  readonly sending = new Map<number, SendStream>()
+  readonly receiving = new Map<number, ReceiveStream>()
+  /** Streams whose MAX_STREAM_DATA, RESET_STREAM, STOP_SENDING or BLOCKED wait to be sent. */
+  readonly owedStreamLimits = new Set<number>()
+  readonly owedResets = new Set<number>()
+  readonly owedStops = new Map<number, number>()
+  readonly owedStreamBlocked = new Map<number, number>()
+  owedConnectionLimit = false
+  owedStreamsLimit = [false, false]
+  owedBlockedAt = -1
+  readonly limits: TransportLimits
+  readonly #host: StreamsHost
+  readonly #isInitiator: boolean
+  #peer: PeerLimits = { streamWindowBytes: 0, connectionWindowBytes: 0, streamsMax: 0 }
+  readonly #opened = [0, 0]
+  readonly #openMax = [0, 0]
+  readonly #wantsOpen = [false, false]
+  readonly #accepted = [0, 0]
+  readonly acceptMax: number[]
+  readonly #wantsWrite = new Set<number>()
+  readonly #readable = new Set<number>()
+  #bufferedBytes = 0
+  /** Connection flow control, sending: the peer's limit and what was sent below it. */
+  sendLimit = 0
+  sentBytes = 0
+  #blockedTold = -1
+  /** Receiving: our limit, the sum of highest offsets, what the application has read. */
+  receiveLimit: number
+  #windowBytes: number
+  #receivedBytes = 0
+  #consumedBytes = 0
+  #updatedMs = 0
+
+  constructor(isInitiator: boolean, limits: TransportLimits, host: StreamsHost) {
+    this.#isInitiator = isInitiator
+    this.limits = limits
+    this.#host = host
+    this.#windowBytes = limits.connectionWindowBytes
+    this.receiveLimit = limits.connectionWindowBytes
+    this.acceptMax = [limits.streamsMax, limits.streamsMax]
+  }
+
+  setPeerLimits(peer: PeerLimits): void {
+    this.#peer = peer
+    this.sendLimit = peer.connectionWindowBytes
+    this.#openMax.fill(peer.streamsMax)
+  }
+
+  get bufferedBytes(): number {
+    return this.#bufferedBytes
+  }
+
+  get isEmpty(): boolean {
+    return this.sending.size === 0 && this.receiving.size === 0
+  }
+
+  get isAllAcknowledged(): boolean {
+    for (const stream of this.sending.values()) {
+      if (!stream.isAcknowledged && (stream.bufferedBytes > 0 || stream.finished)) return false
+    }
+    return true
+  }
+
+  get lastPeerStream(): number {
+    return Math.max(this.#accepted[BIDI] as number, this.#accepted[UNI] as number)
+  }
+
+  open(direction: 'bidi' | 'uni', urgency: number): number | null {
+    const kind = direction === 'uni' ? UNI : BIDI
+    const index = this.#opened[kind] as number
+    if (index >= (this.#openMax[kind] as number)) {
+      this.#wantsOpen[kind] = true
+      return null
+    }
+    this.#opened[kind] = index + 1
+    const id = index * 4 + kind * 2 + (this.#isInitiator ? 0 : 1)
+    this.sending.set(id, new SendStream(id, urgency, this.#peer.streamWindowBytes))
+    if (kind === BIDI) this.receiving.set(id, new ReceiveStream(id, this.limits.streamWindowBytes))
+    return id
+  }
+
+  /** Makes sure that a stream which a frame names exists. False: it never may, or is gone. */
+  #accept(id: number, needs: 'send' | 'receive'): boolean {
+    const mine = (id & 1) === (this.#isInitiator ? 0 : 1)
+    const kind = (id >> 1) & 1
+    const index = Math.floor(id / 4)
+    if (mine) {
+      if (index >= (this.#opened[kind] as number) || (kind === UNI && needs === 'receive')) {
+        this.#host.fail(CLOSE_CODE.streamState, `frame for stream ${id}, which is not open`)
+        return false
+      }
+      return true
+    }
+    if (kind === UNI && needs === 'send') {
+      this.#host.fail(CLOSE_CODE.streamState, `stream ${id} can only receive`)
+      return false
+    }
+    if (index >= (this.acceptMax[kind] as number)) {
+      this.#host.fail(CLOSE_CODE.streamLimit, `stream ${id} is over the limit`)
+      return false
+    }
+    while ((this.#accepted[kind] as number) <= index) {
+      const next = (this.#accepted[kind] as number) * 4 + kind * 2 + (id & 1)
+      this.#accepted[kind] = (this.#accepted[kind] as number) + 1
+      this.receiving.set(next, new ReceiveStream(next, this.limits.streamWindowBytes))
+      if (kind === BIDI) {
+        this.sending.set(next, new SendStream(next, INITIAL_URGENCY, this.#peer.streamWindowBytes))
+      }
+      this.#host.emitStream('stream-opened', next, 0)
+    }
+    return true
+  }
+
+  // — the application's side —
+
+  write(id: number, bytes: Uint8Array, roomBytesMax: number): number {
+    const stream = this.sending.get(id)
+    if (!stream || stream.isReset || stream.finished) return 0
+    const room = Math.min(
+      this.limits.sendBufferBytes - stream.bufferedBytes,
+      roomBytesMax - this.#bufferedBytes,
+    )
+    const count = Math.max(0, Math.min(room, bytes.length))
+    if (count < bytes.length) this.#wantsWrite.add(id)
+    if (count === 0) return 0
+    stream.write(count === bytes.length ? bytes : bytes.subarray(0, count))
+    this.#bufferedBytes += count
+    this.touch(stream)
+    return count
+  }
+
+  finish(id: number): void {
+    const stream = this.sending.get(id)
+    if (!stream || stream.isReset) return
+    stream.finished = true
+    this.touch(stream)
+  }
+
+  setUrgency(id: number, urgency: number): void {
+    const stream = this.sending.get(id)
+    if (!stream) return
+    this.scheduler.remove(stream)
+    stream.urgency = urgency
+    this.touch(stream)
+  }
+
+  /** Queues the stream when it has something to send; notes when a limit holds it back. */
+  touch(stream: SendStream): void {
+    if (stream.hasData) this.scheduler.add(stream)
+    if (stream.isBlockedByLimit && stream.blockedTold !== stream.limit) {
+      stream.blockedTold = stream.limit
+      this.owedStreamBlocked.set(stream.id, stream.limit)
+    }
+  }
+
+  read(id: number, bytesMax: number, nowMs: number, rttMs: number): Uint8Array | null {
+    const stream = this.receiving.get(id)
+    if (!stream) return null
+    const bytes = stream.read(bytesMax)
+    if (bytes === null) this.#readable.delete(id)
+    else this.#credit(stream, bytes.length, nowMs, rttMs)
+    this.collect(id)
+    return bytes
+  }
+
+  /** Opens the windows as bytes are read; doubles them when they are what holds the peer back. */
+  #credit(stream: ReceiveStream, bytes: number, nowMs: number, rttMs: number): void {
+    const { limits } = this
+    this.#consumedBytes += bytes
+    if (stream.finalSize === null && stream.limit - stream.consumed <= stream.windowBytes * 0.75) {
+      if (nowMs - stream.lastUpdateMs < 2 * rttMs) {
+        stream.windowBytes = Math.min(stream.windowBytes * 2, limits.streamWindowBytesMax)
+      }
+      stream.lastUpdateMs = nowMs
+      stream.limit = stream.consumed + stream.windowBytes
+      this.owedStreamLimits.add(stream.id)
+    }
+    if (this.receiveLimit - this.#consumedBytes <= this.#windowBytes * 0.75) {
+      if (nowMs - this.#updatedMs < 2 * rttMs) {
+        this.#windowBytes = Math.min(this.#windowBytes * 2, limits.connectionWindowBytesMax)
+      }
+      this.#updatedMs = nowMs
+      this.receiveLimit = this.#consumedBytes + this.#windowBytes
+      this.owedConnectionLimit = true
+    }
+  }
+
+  reset(id: number, code: number): void {
+    const stream = this.sending.get(id)
+    if (!stream || stream.isReset || stream.isAcknowledged) return
+    this.#bufferedBytes -= stream.bufferedBytes
+    this.scheduler.remove(stream)
+    stream.reset(code)
+    this.owedResets.add(id)
+    this.owedStreamBlocked.delete(id)
+  }
+
+  stopSending(id: number, code: number): void {
+    const stream = this.receiving.get(id)
+    if (!stream || stream.stopped || stream.isReadFinished || stream.isReset) return
+    stream.stopped = true
+    this.#giveUp(stream)
+    if (stream.finalSize === null) this.owedStops.set(id, code)
+    this.collect(id)
+  }
+
+  /** Returns unread bytes to the connection's window. */
+  #giveUp(stream: ReceiveStream): void {
+    const unread = stream.highest - stream.consumed
+    stream.discard()
+    this.#consumedBytes += unread
+    this.receiveLimit = this.#consumedBytes + this.#windowBytes
+    this.owedConnectionLimit = true
+  }
+
+  // — the peer's side —
+
+  handleStream(id: number, offset: number, bytes: Uint8Array, fin: boolean): void {
+    if (!this.#accept(id, 'receive')) return
+    const stream = this.receiving.get(id)
+    if (!stream) return
+    const end = offset + bytes.length
+    const fresh = Math.max(0, end - stream.highest)
+    if (end > stream.limit || this.#receivedBytes + fresh > this.receiveLimit) {
+      this.#host.fail(CLOSE_CODE.flowControl, `stream ${id}: ${end} is over its limit`)
+      return
+    }
+    const before = stream.readableBytes
+    const result = stream.insert(offset, bytes, fin)
+    if (result !== 'ok') {
+      const code = result === 'final-size' ? CLOSE_CODE.finalSize : CLOSE_CODE.tooMuchDisorder
+      this.#host.fail(code, `stream ${id}: ${result}`)
+      return
+    }
+    this.#receivedBytes += fresh
+    if (stream.stopped || stream.isReset) {
+      this.#consumedBytes += fresh
+      if (stream.finalSize !== null) this.collect(id)
+      return
+    }
+    if (stream.readableBytes > before || stream.isReadFinished) this.#announce(stream)
+  }
+
+  #announce(stream: ReceiveStream): void {
+    if (this.#readable.has(stream.id) && !stream.isReadFinished) return
+    this.#readable.add(stream.id)
+    this.#host.emitStream('stream-readable', stream.id, 0)
+  }
+
+  handleReset(id: number, code: number, finalSize: number): void {
+    if (!this.#accept(id, 'receive')) return
+    const stream = this.receiving.get(id)
+    if (!stream || stream.isReset) return
+    if (finalSize > stream.limit || !stream.setFinalSize(finalSize)) {
+      this.#host.fail(CLOSE_CODE.finalSize, `stream ${id}: final size ${finalSize}`)
+      return
+    }
+    if (stream.isComplete) return // All of it is here: the reset came too late to matter.
+    this.#receivedBytes += finalSize - stream.highest
+    stream.highest = finalSize
+    stream.isReset = true
+    stream.resetCode = code
+    const wasStopped = stream.stopped
+    this.#giveUp(stream)
+    if (!wasStopped) this.#host.emitStream('stream-reset', id, code)
+    this.collect(id)
+  }
+
+  handleStop(id: number, code: number): void {
+    if (!this.#accept(id, 'send')) return
+    const stream = this.sending.get(id)
+    if (!stream || stream.isReset || stream.isAcknowledged) return
+    this.reset(id, code)
+    this.#host.emitStream('stream-stopped', id, code)
+  }
+
+  handleMaxData(limit: number): void {
+    if (limit > this.sendLimit) this.sendLimit = limit
+  }
+
+  handleMaxStreamData(id: number, limit: number): void {
+    if (!this.#accept(id, 'send')) return
+    const stream = this.sending.get(id)
+    if (!stream || limit <= stream.limit) return
+    stream.limit = limit
+    this.owedStreamBlocked.delete(id)
+    this.touch(stream)
+  }
+
+  handleMaxStreams(uni: boolean, limit: number): void {
+    const kind = uni ? UNI : BIDI
+    if (limit <= (this.#openMax[kind] as number)) return
+    this.#openMax[kind] = limit
+    if (!this.#wantsOpen[kind]) return
+    this.#wantsOpen[kind] = false
+    this.#host.emitStreamsAvailable(uni ? 'uni' : 'bidi')
+  }
+
+  /** The peer says that a limit holds it back: tell it the limit again (an update was lost). */
+  handleBlocked(id: number | null): void {
+    if (id === null) this.owedConnectionLimit = true
+    else if (this.receiving.get(id)?.finalSize === null) this.owedStreamLimits.add(id)
+  }
+
+  // — what became of frames —
+
+  handleAcked(id: number, offset: number, lengthBytes: number, fin: boolean): void {
+    const stream = this.sending.get(id)
+    if (!stream || stream.isReset) return
+    const before = stream.bufferedBytes
+    stream.handleAcked(offset, lengthBytes, fin)
+    this.#bufferedBytes -= before - stream.bufferedBytes
+    if (this.#wantsWrite.size > 0) this.#offerRoom(stream)
+    if (stream.isAcknowledged) {
+      this.#host.emitStream('stream-acknowledged', id, 0)
+      this.collect(id)
+    }
+  }
+
+  #offerRoom(stream: SendStream): void {
+    const half = this.limits.sendBufferBytes / 2
+    if (this.#wantsWrite.has(stream.id) && stream.bufferedBytes <= half) {
+      this.#wantsWrite.delete(stream.id)
+      this.#host.emitStream('stream-writable', stream.id, 0)
+    }
+    if (this.#bufferedBytes > half) return
+    for (const id of this.#wantsWrite) this.#host.emitStream('stream-writable', id, 0)
+    this.#wantsWrite.clear()
+  }
+
+  handleLost(id: number, offset: number, lengthBytes: number, fin: boolean): void {
+    const stream = this.sending.get(id)
+    if (!stream || stream.isReset || stream.isAcknowledged) return
+    stream.handleLost(offset, lengthBytes, fin)
+    this.touch(stream)
+  }
+
+  handleResetAcked(id: number): void {
+    const stream = this.sending.get(id)
+    if (!stream) return
+    stream.isResetAcked = true
+    this.collect(id)
+  }
+
+  /** The word that a stream is blocked was lost: say it again while it is so. */
+  repeatStreamBlocked(id: number, limit: number): void {
+    const stream = this.sending.get(id)
+    if (stream?.isBlockedByLimit && stream.limit === limit) this.owedStreamBlocked.set(id, limit)
+  }
+
+  /** Blocked by the connection's limit? Says so once per limit. */
+  noteConnectionBlocked(): void {
+    if (this.sentBytes < this.sendLimit || this.#blockedTold === this.sendLimit) return
+    this.#blockedTold = this.sendLimit
+    this.owedBlockedAt = this.sendLimit
+  }
+
+  /** Forgets a stream when both halves are done; a peer's stream makes room for another. */
+  collect(id: number): void {
+    const sending = this.sending.get(id)
+    const receiving = this.receiving.get(id)
+    if (sending && !sending.isAcknowledged) return
+    if (receiving && !(receiving.isReadFinished || receiving.isReset || this.#isStopped(receiving)))
+      return
+    if (!sending && !receiving) return
+    if (sending) this.scheduler.remove(sending)
+    this.sending.delete(id)
+    this.receiving.delete(id)
+    this.#readable.delete(id)
+    this.#wantsWrite.delete(id)
+    this.owedStreamLimits.delete(id)
+    this.owedStreamBlocked.delete(id)
+    const theirs = (id & 1) !== (this.#isInitiator ? 0 : 1)
+    if (!theirs) return
+    const kind = (id >> 1) & 1
+    this.acceptMax[kind] = (this.acceptMax[kind] as number) + 1
+    this.owedStreamsLimit[kind] = true
+  }
+
+  #isStopped(stream: ReceiveStream): boolean {
+    return stream.stopped && stream.finalSize !== null
+  }
+}

@@ -1,0 +1,5 @@
+// protocol/index.ts — what does the transport offer?
+export { systemClock, systemRandom } from './clock.ts'
+export type { EndpointOptions, TransportLimits } from './connection/api.ts'
+export { type CreateEndpointOptions, createEndpoint, createEndpointOn } from './endpoint.ts'
+export * from './types.ts'
