@@ -1,176 +1,199 @@
-// protocol/driver.ts — who turns the state machine's crank? One loop per socket.
+// protocol/driver.ts — who turns the core's crank, and when, so that neither side of it starves?
 //
-//   datagrams ─► handleDatagram ─┐                      ┌─► application
-//   timer ─────► handleTimeout ──┴─► pollEvent ─────────┤
-//   application's calls ───────────► pollTransmit ──────┴─► socket
+//   datagrams ──► handleDatagram ─┐                     ┌─► pollEvent ──► sessions, streams
+//   app calls ──► wake() ─────────┼─► flush (deferred) ─┼─► pollTransmit ──► the port
+//   one timer ──► timeoutPending ─┘                     └─► handleTimeout, once input ran dry
 import type { Endpoint, EndpointEvent, Transmit } from './connection/api.ts'
 import type { Clock, DatagramPort, Timer } from './types.ts'
-import { DATAGRAM_BYTES_MAX } from './wire/header.ts'
 
-/** libuv reads at most so many datagrams before it lets timers run: more may wait behind them. */
+/** libuv reads at most so many datagrams before timers run: a full batch means more may wait. */
 const RECEIVE_BATCH = 32
-const LATE_MS = 2
+/** How long a timeout may wait for input that is already in the kernel (TRANSPORT section 3). */
 const DEFERRALS_MAX = 16
-const DEFERRAL_MS_MAX = 5
-/** One pump's share, so that reads, timers and other sockets get theirs (quinn #239). */
-const PUMP_DATAGRAMS_MAX = 64
+const DEFERRED_MS_MAX = 5
+/** One pump's share of the loop, so that reads, timers and other sockets get theirs. */
 const PUMP_BYTES_MAX = 512 * 1024
+const PUMP_DATAGRAMS_MAX = 8 * 64
 const PUMP_MS_MAX = 0.5
-/** A release nearer than a timer can be: look again after the input instead, so many times. */
+/** A deadline closer than a timer can be met is awaited in so many empty turns, then slept for. */
 const SPIN_MS = 1
 const SPINS_MAX = 16
+/** Room for the largest UDP payload, see Transmit. */
+const TRANSMIT_BYTES = 65_536
+
+export interface DriverParts {
+  readonly endpoint: Endpoint
+  readonly port: DatagramPort
+  readonly clock: Clock
+  /** Called for every event of the core, between input and output. */
+  readonly onEvent: (event: EndpointEvent) => void
+  /** Called at the end of every turn in which anything may have changed. */
+  readonly onFlushed?: () => void
+}
 
 export class Driver {
   readonly #endpoint: Endpoint
   readonly #port: DatagramPort
   readonly #clock: Clock
-  readonly #handleEvent: (event: EndpointEvent) => void
-  readonly #out: Transmit
-  #timer: Timer | null = null
-  #timerDueMs = Number.POSITIVE_INFINITY
+  readonly #onEvent: (event: EndpointEvent) => void
+  readonly #onFlushed: (() => void) | undefined
+  #out: Transmit = newTransmit()
+  /** The port had no room for what `#out` holds: it goes first once there is some. */
+  #isHolding = false
   #batch = 0
-  #wasFull = false
-  #flushQueued = false
-  #timeoutPending = false
+  #isFlushQueued = false
+  #isTimeoutPending = false
   #deferrals = 0
   #deferredSinceMs = 0
   #spins = 0
-  #unsent = false
-  #closed = false
+  #timer: Timer | null = null
+  #timerDueMs = Number.POSITIVE_INFINITY
+  #isStopped = false
 
-  constructor(parts: {
-    endpoint: Endpoint
-    port: DatagramPort
-    clock: Clock
-    onEvent: (event: EndpointEvent) => void
-  }) {
-    this.#endpoint = parts.endpoint
-    this.#port = parts.port
-    this.#clock = parts.clock
-    this.#handleEvent = parts.onEvent
-    const to = { host: '', port: 0 }
-    const bytes = new Uint8Array(DATAGRAM_BYTES_MAX + 29)
-    this.#out = { bytes, lengthBytes: 0, segmentBytes: 0, to }
-    this.#port.onDatagram = (datagram, from) => {
+  constructor({ endpoint, port, clock, onEvent, onFlushed }: DriverParts) {
+    this.#endpoint = endpoint
+    this.#port = port
+    this.#clock = clock
+    this.#onEvent = onEvent
+    this.#onFlushed = onFlushed
+    port.onDatagram = (bytes, from) => {
+      if (this.#isStopped) return
       this.#batch += 1
-      this.#endpoint.handleDatagram(this.#clock.nowMs(), datagram, from)
+      this.#spins = 0
+      endpoint.handleDatagram(clock.nowMs(), bytes, from)
       this.wake()
     }
-    this.#port.onWritable = () => this.wake()
+    port.onWritable = () => this.wake()
   }
 
   nowMs(): number {
     return this.#clock.nowMs()
   }
 
-  /** Something changed: run once after the input that is already waiting. */
-  readonly wake = (): void => {
-    if (this.#flushQueued || this.#closed) return
-    this.#flushQueued = true
+  /** To be called after every call that may give the core something to say or to wait for. */
+  wake(): void {
+    if (this.#isFlushQueued || this.#isStopped) return
+    this.#isFlushQueued = true
     this.#clock.defer(this.#flush)
   }
 
-  readonly #flush = (): void => {
-    this.#flushQueued = false
-    if (this.#closed) return
-    this.#wasFull = this.#batch >= RECEIVE_BATCH
-    this.#batch = 0
-    this.#drainEvents()
-    if (this.#timeoutPending) this.#tryTimeout()
+  /** Sends what may be sent now, then nothing any more. The port stays open. */
+  stop(): void {
+    if (this.#isStopped) return
+    this.#dispatch()
     this.#pump()
+    this.#isStopped = true
+    this.#timer?.cancel()
+    this.#timer = null
+    this.#port.onDatagram = null
+    this.#port.onWritable = null
   }
 
-  #drainEvents(): void {
-    for (let event = this.#endpoint.pollEvent(); event; event = this.#endpoint.pollEvent()) {
-      this.#handleEvent(event)
+  readonly #flush = (): void => {
+    this.#isFlushQueued = false
+    if (this.#isStopped) return
+    const mayHaveMore = this.#batch >= RECEIVE_BATCH
+    this.#batch = 0
+    this.#dispatch()
+    if (this.#isTimeoutPending) this.#handleTimeout(mayHaveMore)
+    const isUnfinished = this.#pump()
+    // What was sent may itself lead to events: a stream has room, a closed connection is gone.
+    this.#dispatch()
+    this.#onFlushed?.()
+    if (this.#isStopped) return
+    if (isUnfinished) this.wake()
+    else this.#arm()
+  }
+
+  #dispatch(): void {
+    for (;;) {
+      const event = this.#endpoint.pollEvent()
+      if (event === null) return
+      this.#onEvent(event)
     }
   }
 
-  /** Timers wait until the input is drained: the ACK that makes a probe needless may be in the
-   * kernel already. Not for ever, though. */
-  #tryTimeout(): void {
+  /** ACKs that wait in the kernel come before the timer that would declare their packets lost. */
+  #handleTimeout(mayHaveMore: boolean): void {
     const nowMs = this.#clock.nowMs()
-    if (this.#wasFull && this.#deferrals < DEFERRALS_MAX) {
+    if (mayHaveMore) {
       if (this.#deferrals === 0) this.#deferredSinceMs = nowMs
       this.#deferrals += 1
-      if (nowMs - this.#deferredSinceMs < DEFERRAL_MS_MAX) {
+      const isPatient = nowMs - this.#deferredSinceMs < DEFERRED_MS_MAX
+      if (this.#deferrals <= DEFERRALS_MAX && isPatient) {
         this.wake()
         return
       }
     }
-    this.#timeoutPending = false
     this.#deferrals = 0
+    this.#isTimeoutPending = false
+    if (this.#endpoint.pollTimeout() > nowMs) return
     this.#endpoint.handleTimeout(nowMs)
-    this.#drainEvents()
+    this.#dispatch()
   }
 
-  readonly #onTimer = (): void => {
-    this.#timer = null
-    const late = this.#clock.nowMs() - this.#timerDueMs > LATE_MS
-    this.#timerDueMs = Number.POSITIVE_INFINITY
-    if (this.#closed) return
-    this.#timeoutPending = true
-    if (this.#flushQueued) return
-    if (late) {
-      this.wake() // After a stall the input goes first.
-      return
-    }
-    this.#flush()
-  }
-
-  /** Sends what may be sent, within its share of the loop's time. */
-  #pump(): void {
+  /** True when its share of the loop was used up before the core had nothing more to send. */
+  #pump(): boolean {
+    if (this.#isHolding && !this.#send()) return false
     const startMs = this.#clock.nowMs()
-    let datagrams = 0
+    let nowMs = startMs
     let bytes = 0
-    for (;;) {
-      if (!this.#unsent && !this.#endpoint.pollTransmit(this.#clock.nowMs(), this.#out)) break
-      this.#unsent = !this.#port.send(
-        this.#out.bytes.subarray(0, this.#out.lengthBytes),
-        this.#out.to,
-      )
-      if (this.#unsent) return // onWritable wakes us, and the datagram in `out` goes first.
-      datagrams += 1
+    for (let datagrams = 1; this.#endpoint.pollTransmit(nowMs, this.#out); datagrams += 1) {
+      this.#spins = 0
       bytes += this.#out.lengthBytes
-      const spent = this.#clock.nowMs() - startMs
-      if (datagrams >= PUMP_DATAGRAMS_MAX || bytes >= PUMP_BYTES_MAX || spent > PUMP_MS_MAX) {
-        this.#drainEvents()
-        this.wake()
-        return
-      }
+      if (!this.#send()) return false
+      if (bytes >= PUMP_BYTES_MAX || datagrams >= PUMP_DATAGRAMS_MAX) return true
+      nowMs = this.#clock.nowMs()
+      if (nowMs - startMs > PUMP_MS_MAX) return true
     }
-    this.#drainEvents()
-    this.#arm()
+    return false
+  }
+
+  #send(): boolean {
+    const out = this.#out
+    this.#isHolding = !this.#port.send(out.bytes.subarray(0, out.lengthBytes), out.to)
+    if (this.#port.keepsBytes) this.#out = newTransmit()
+    return !this.#isHolding
   }
 
   #arm(): void {
     const dueMs = this.#endpoint.pollTimeout()
-    const nowMs = this.#clock.nowMs()
-    if (dueMs <= nowMs + SPIN_MS && this.#spins < SPINS_MAX) {
+    if (dueMs === Number.POSITIVE_INFINITY) {
+      this.#cancelTimer()
+      return
+    }
+    const delayMs = dueMs - this.#clock.nowMs()
+    if (delayMs <= 0) this.#isTimeoutPending = true
+    if (delayMs < SPIN_MS && this.#spins < SPINS_MAX) {
       this.#spins += 1
-      if (dueMs <= nowMs) this.#timeoutPending = true
       this.wake()
       return
     }
-    this.#spins = 0
-    if (dueMs >= this.#timerDueMs && this.#timer) return
-    this.#timer?.cancel()
-    this.#timer = null
+    // An earlier timer is kept: it looks again when it fires, which is cheaper than moving it on
+    // with every ACK.
+    if (this.#timer !== null && this.#timerDueMs <= dueMs) return
+    this.#cancelTimer()
     this.#timerDueMs = dueMs
-    if (dueMs === Number.POSITIVE_INFINITY) return
-    this.#timer = this.#clock.setTimer(this.#onTimer, Math.max(0, dueMs - nowMs))
+    this.#timer = this.#clock.setTimer(this.#onTimer, Math.max(SPIN_MS, delayMs))
   }
 
-  /** Sends what is ready now (a farewell), then stops for good. */
-  stop(): void {
-    if (this.#closed) return
-    this.#drainEvents()
-    for (let i = 0; i < PUMP_DATAGRAMS_MAX; i += 1) {
-      if (!this.#endpoint.pollTransmit(this.#clock.nowMs(), this.#out)) break
-      this.#port.send(this.#out.bytes.slice(0, this.#out.lengthBytes), this.#out.to)
-    }
-    this.#closed = true
+  #cancelTimer(): void {
     this.#timer?.cancel()
     this.#timer = null
+    this.#timerDueMs = Number.POSITIVE_INFINITY
   }
+
+  readonly #onTimer = (): void => {
+    this.#timer = null
+    this.#timerDueMs = Number.POSITIVE_INFINITY
+    this.#spins = 0
+    // Timers run before the poll for input; the flush comes after it.
+    this.#isTimeoutPending = true
+    this.wake()
+  }
+}
+
+function newTransmit(): Transmit {
+  const to = { host: '', port: 0 }
+  return { bytes: new Uint8Array(TRANSMIT_BYTES), lengthBytes: 0, segmentBytes: 0, to }
 }

@@ -1,15 +1,16 @@
 // protocol/endpoint.ts — how does a program open a socket, dial peers and accept them?
-
+import { isIP } from 'node:net'
 import { systemClock, systemRandom } from './clock.ts'
 import type {
   Connection,
+  Endpoint,
   EndpointEvent,
   EndpointOptions,
   TransportLimits,
 } from './connection/api.ts'
 import { createCoreEndpoint } from './connection/endpoint.ts'
 import { Driver } from './driver.ts'
-import { EndpointSession } from './session.ts'
+import { SessionShell } from './session.ts'
 import {
   type Address,
   type Clock,
@@ -22,9 +23,12 @@ import {
   TransportError,
 } from './types.ts'
 import { openUdpPort } from './udp/udp-port.ts'
-import { DATAGRAM_BYTES_MAX } from './wire/header.ts'
 
-const DRAIN_MS_DEFAULT = 5_000
+/** A closed connection answers stragglers (RFC 9000 §10.2). A closing endpoint waits so long at
+ * most for that: on loopback it is a few PTOs, elsewhere it makes a lost CLOSE less likely. */
+const LINGER_MS_MAX = 100
+/** The close code of an endpoint that nobody gave a session handler. */
+const CODE_NO_HANDLER = 1
 
 export interface CreateEndpointOptions {
   /** IP literal and port; port 0 takes a free one. */
@@ -34,22 +38,24 @@ export interface CreateEndpointOptions {
   readonly accepts?: boolean
   /** What the CRC-32 of DATA packets covers; `header` holds where both ends ask for it. */
   readonly crc?: 'full' | 'header'
+  /** Largest datagram to send, 1200 to 65 507 bytes. Default: what suits the loopback. */
+  readonly mtuBytes?: number
   readonly limits?: Partial<TransportLimits>
 }
 
-/** Opens a UDP socket. Rejects with ERR_HOLDFAST_SOCKET (its cause has EADDRINUSE …), and with
+/** Opens a UDP socket. Rejects with ERR_HOLDFAST_SOCKET (`cause` has EADDRINUSE …), and with
  * ERR_HOLDFAST_INVALID for an address that is not the loopback's: packets are not encrypted yet. */
 export async function createEndpoint(options: CreateEndpointOptions): Promise<TransportEndpoint> {
   const { bind, ...rest } = options
-  if (!isLoopback(bind.host)) {
-    const detail = `${bind.host} is not a loopback address; packets are not encrypted yet, so holdfast serves this machine only`
-    throw new TransportError('ERR_HOLDFAST_INVALID', detail)
-  }
+  requireLoopback('bind', bind.host)
   const port = await openUdpPort(bind)
-  // The loopback carries whatever UDP can; a longer path would need discovery.
-  return createEndpointOn(port, systemClock, systemRandom, {
-    ...rest,
-    mtuBytes: DATAGRAM_BYTES_MAX,
+  const { mtuBytes = port.loopbackBytesMax } = rest
+  const core = { ...rest, mtuBytes, random: systemRandom }
+  return new EndpointShell(port, systemClock, core, (to) => {
+    requireLoopback('connect', to.host)
+    if (isIP(to.host) === port.family) return
+    const detail = `connect: ${to.host} cannot be reached from a socket on ${port.local.host}`
+    throw new TransportError('ERR_HOLDFAST_INVALID', detail)
   })
 }
 
@@ -60,28 +66,52 @@ export function createEndpointOn(
   random: RandomBytes,
   options: Omit<EndpointOptions, 'random'>,
 ): TransportEndpoint {
-  return new ShellEndpoint(port, clock, { ...options, random })
+  return new EndpointShell(port, clock, { ...options, random }, () => {})
 }
 
-const isLoopback = (host: string): boolean => host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+function requireLoopback(what: string, host: string): void {
+  if (host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))) return
+  const why = 'packets are not encrypted yet, so this version speaks on the loopback only'
+  const detail = `${what}: ${host} is not a loopback address (127.0.0.1, ::1); ${why}`
+  throw new TransportError('ERR_HOLDFAST_INVALID', detail)
+}
 
-class ShellEndpoint implements TransportEndpoint {
+interface Dial {
+  readonly resolve: (session: Session) => void
+  readonly reject: (error: TransportError) => void
+}
+
+class EndpointShell implements TransportEndpoint {
   readonly #port: DatagramPort
   readonly #clock: Clock
-  readonly #core: ReturnType<typeof createCoreEndpoint>
+  readonly #core: Endpoint
   readonly #driver: Driver
-  readonly #sessions = new Map<Connection, EndpointSession>()
-  readonly #dialled = new Map<Connection, PromiseWithResolvers<Session>>()
+  readonly #checkPeer: (to: PeerAddress) => void
+  readonly #sessions = new Map<Connection, SessionShell>()
+  readonly #dials = new Map<Connection, Dial>()
+  /** Sessions whose close() waits for acknowledgements. */
+  readonly #draining = new Set<SessionShell>()
   #handleSession: ((session: Session) => void) | null = null
-  #unclaimed: EndpointSession[] = []
   #closing: Promise<void> | null = null
+  #whenFlushed: (() => void) | null = null
 
-  constructor(port: DatagramPort, clock: Clock, options: EndpointOptions) {
+  constructor(
+    port: DatagramPort,
+    clock: Clock,
+    options: EndpointOptions,
+    checkPeer: (to: PeerAddress) => void,
+  ) {
     this.#port = port
     this.#clock = clock
+    this.#checkPeer = checkPeer
     this.#core = createCoreEndpoint(options)
-    const onEvent = (event: EndpointEvent): void => this.#handleEvent(event)
-    this.#driver = new Driver({ endpoint: this.#core, port, clock, onEvent })
+    this.#driver = new Driver({
+      endpoint: this.#core,
+      port,
+      clock,
+      onEvent: (event) => this.#handleEvent(event),
+      onFlushed: () => this.#handleFlushed(),
+    })
   }
 
   get local(): Address {
@@ -90,95 +120,120 @@ class ShellEndpoint implements TransportEndpoint {
 
   onSession(handle: (session: Session) => void): void {
     this.#handleSession = handle
-    const waiting = this.#unclaimed
-    this.#unclaimed = []
-    for (const session of waiting) handle(session)
   }
 
   setIdentity(identity: LocalIdentity): void {
     this.#core.setIdentity(identity)
   }
 
-  async connect(to: PeerAddress, options: { signal?: AbortSignal } = {}): Promise<Session> {
-    if (this.#closing) throw new TransportError('ERR_HOLDFAST_CLOSED', 'the endpoint is closed')
-    const { signal } = options
-    if (signal?.aborted) throw aborted(signal)
+  async connect(to: PeerAddress, { signal }: { signal?: AbortSignal } = {}): Promise<Session> {
+    if (this.#closing) throw closedError()
+    if (!(Number.isInteger(to.port) && to.port > 0 && to.port < 65_536)) {
+      throw new TransportError('ERR_HOLDFAST_INVALID', `connect: ${to.port} is not a port`)
+    }
+    this.#checkPeer(to)
+    if (signal?.aborted) throw abortedError(signal)
     const connection = this.#core.connect(this.#clock.nowMs(), to)
-    const dialled = Promise.withResolvers<Session>()
-    this.#dialled.set(connection, dialled)
+    this.#driver.wake()
+    const { promise, resolve, reject } = Promise.withResolvers<Session>()
+    this.#dials.set(connection, { resolve, reject })
     const abort = (): void => {
-      dialled.reject(aborted(signal))
-      this.#dialled.delete(connection)
-      const session = this.#sessions.get(connection)
-      if (session) session.destroy()
-      else connection.close(this.#clock.nowMs(), 0, 'aborted')
+      this.#dials.delete(connection)
+      connection.close(this.#clock.nowMs(), 0, 'aborted')
       this.#driver.wake()
+      reject(abortedError(signal))
     }
     signal?.addEventListener('abort', abort, { once: true })
-    this.#driver.wake()
     try {
-      return await dialled.promise
+      return await promise
     } finally {
       signal?.removeEventListener('abort', abort)
     }
   }
 
-  #handleEvent(event: EndpointEvent): void {
-    const { connection } = event
-    if (event.type === 'connected') {
-      const dialled = this.#dialled.get(connection)
-      this.#dialled.delete(connection)
-      if (dialled) dialled.resolve(this.#addSession(connection))
-      else connection.close(this.#clock.nowMs(), 0, 'aborted')
-      return
-    }
-    if (event.type === 'accepted') {
-      const session = this.#addSession(connection)
-      if (this.#handleSession) this.#handleSession(session)
-      else this.#unclaimed.push(session)
-      return
-    }
-    this.#sessions.get(connection)?.handleEvent(event)
-    if (event.type !== 'closed') return
-    this.#sessions.delete(connection)
-    const dialled = this.#dialled.get(connection)
-    this.#dialled.delete(connection)
-    dialled?.reject(
-      event.error ?? new TransportError('ERR_HOLDFAST_CLOSED', 'closed while dialling'),
-    )
-  }
-
-  #addSession(connection: Connection): EndpointSession {
-    const session = new EndpointSession({ connection, driver: this.#driver, clock: this.#clock })
-    this.#sessions.set(connection, session)
-    return session
-  }
-
-  close(options: { drainMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.drainMs ?? DRAIN_MS_DEFAULT)
+  close({ drainMs }: { drainMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(drainMs)
     return this.#closing
-  }
-
-  async #close(drainMs: number): Promise<void> {
-    this.#core.refuseNew()
-    const sessions = [...this.#sessions.values()]
-    await Promise.all(sessions.map((session) => session.close({ drainMs })))
-    for (const [connection, dialled] of this.#dialled) {
-      dialled.reject(new TransportError('ERR_HOLDFAST_CLOSED', 'the endpoint was closed'))
-      connection.close(this.#clock.nowMs(), 0, '')
-    }
-    this.#dialled.clear()
-    this.#driver.stop()
-    await this.#port.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
+
+  #handleEvent(event: EndpointEvent): void {
+    const { connection } = event
+    if (event.type === 'connected') this.#handleConnected(connection)
+    else if (event.type === 'accepted') this.#handleAccepted(connection)
+    else this.#sessions.get(connection)?.handleEvent(event)
+    if (event.type !== 'closed') return
+    this.#sessions.delete(connection)
+    const dial = this.#dials.get(connection)
+    this.#dials.delete(connection)
+    dial?.reject(event.error ?? closedError())
+  }
+
+  #handleConnected(connection: Connection): void {
+    const dial = this.#dials.get(connection)
+    this.#dials.delete(connection)
+    if (dial) dial.resolve(this.#makeSession(connection))
+    else connection.close(this.#clock.nowMs(), 0, 'aborted') // while the answer was on its way
+  }
+
+  #handleAccepted(connection: Connection): void {
+    if (this.#handleSession) this.#handleSession(this.#makeSession(connection))
+    else connection.close(this.#clock.nowMs(), CODE_NO_HANDLER, 'nobody accepts sessions here')
+  }
+
+  #makeSession(connection: Connection): SessionShell {
+    const session = new SessionShell({
+      connection,
+      clock: this.#clock,
+      wake: () => this.#driver.wake(),
+      setDraining: (isDraining) => {
+        if (isDraining) this.#draining.add(session)
+        else this.#draining.delete(session)
+      },
+    })
+    this.#sessions.set(connection, session)
+    return session
+  }
+
+  #handleFlushed(): void {
+    for (const session of this.#draining) session.handleProgress()
+    this.#whenFlushed?.()
+  }
+
+  async #close(drainMs: number | undefined): Promise<void> {
+    this.#core.refuseNew()
+    for (const [connection, dial] of this.#dials) {
+      connection.close(this.#clock.nowMs(), 0, '')
+      dial.reject(closedError())
+    }
+    this.#dials.clear()
+    const options = drainMs === undefined ? {} : { drainMs }
+    await Promise.all([...this.#sessions.values()].map((session) => session.close(options)))
+    await this.#linger()
+    this.#driver.stop()
+    await this.#port.close()
+  }
+
+  /** Until the core has forgotten all connections, whose peers may not have heard the CLOSE. */
+  async #linger(): Promise<void> {
+    if (this.#core.connectionCount === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = this.#clock.setTimer(resolve, LINGER_MS_MAX)
+    this.#whenFlushed = () => {
+      if (this.#core.connectionCount === 0) resolve()
+    }
+    this.#driver.wake()
+    await promise
+    this.#whenFlushed = null
+    timer.cancel()
+  }
 }
 
-function aborted(signal: AbortSignal | undefined): TransportError {
-  return new TransportError('ERR_HOLDFAST_ABORTED', 'the call was aborted', {
-    cause: signal?.reason,
-  })
-}
+const closedError = (): TransportError =>
+  new TransportError('ERR_HOLDFAST_CLOSED', 'the endpoint is closed')
+
+const abortedError = (signal?: AbortSignal): TransportError =>
+  new TransportError('ERR_HOLDFAST_ABORTED', 'the caller aborted', { cause: signal?.reason })

@@ -1,4 +1,4 @@
-// protocol/index.ts — what does the transport offer?
+// protocol/index.ts — what does the transport offer to programs?
 export { systemClock, systemRandom } from './clock.ts'
 export type { EndpointOptions, TransportLimits } from './connection/api.ts'
 export { type CreateEndpointOptions, createEndpoint, createEndpointOn } from './endpoint.ts'

@@ -1,7 +1,6 @@
-// protocol/session.ts — what does an application hold of one connection?
+// protocol/session.ts — what does a program hold of one connection?
 import type { Connection, EndpointEvent } from './connection/api.ts'
-import type { Driver } from './driver.ts'
-import { SessionStream } from './stream.ts'
+import { StreamShell } from './stream.ts'
 import {
   type Address,
   type Clock,
@@ -16,198 +15,214 @@ import {
 
 const URGENCY_DEFAULT = 2
 const DRAIN_MS_DEFAULT = 5_000
+/** What the peer is told when destroy() was given an error without a code of its own. */
+const CODE_UNSPECIFIED = 1
 
-export class EndpointSession implements Session {
+type StreamEvent = EndpointEvent & { streamId: number }
+
+export interface SessionParts {
   readonly connection: Connection
-  readonly #driver: Driver
-  readonly #clock: Clock
-  readonly #streams = new Map<number, SessionStream>()
-  /** Streams that wait for the peer's limit, by direction. */
-  readonly #waiting: Record<'bidi' | 'uni', SessionStream[]> = { bidi: [], uni: [] }
+  readonly clock: Clock
+  /** The core has something new to do. */
+  readonly wake: () => void
+  /** While set, handleProgress is called after every turn of the driver. */
+  readonly setDraining: (isDraining: boolean) => void
+}
+
+export class SessionShell implements Session {
+  readonly remote: Address
+  readonly peer: PeerIdentity
+  readonly closed: Promise<CloseInfo>
+  readonly #parts: SessionParts
+  readonly #connection: Connection
+  readonly #streams = new Map<number, StreamShell>()
+  /** Streams that wait until the peer allows another one, oldest first. */
+  readonly #waiting = { bidi: [] as StreamShell[], uni: [] as StreamShell[] }
+  readonly #settleClosed: (info: CloseInfo) => void
   #handleStream: ((stream: TransportStream) => void) | null = null
-  #unclaimed: SessionStream[] = []
-  readonly #closed = Promise.withResolvers<CloseInfo>()
-  #isOpen = true
+  /** Peer's streams that nobody asked for yet; the stream limit bounds them. */
+  #early: StreamShell[] = []
+  #hasEnded = false
   #closing: Promise<void> | null = null
-  #drained: (() => void) | null = null
+  #settleDrained: (() => void) | null = null
 
-  constructor(parts: { connection: Connection; driver: Driver; clock: Clock }) {
-    this.connection = parts.connection
-    this.#driver = parts.driver
-    this.#clock = parts.clock
-  }
-
-  get remote(): Address {
-    return this.connection.remote
-  }
-
-  get peer(): PeerIdentity {
-    return this.connection.peer
+  constructor(parts: SessionParts) {
+    this.#parts = parts
+    this.#connection = parts.connection
+    this.remote = parts.connection.remote
+    this.peer = parts.connection.peer
+    const { promise, resolve } = Promise.withResolvers<CloseInfo>()
+    this.closed = promise
+    this.#settleClosed = resolve
   }
 
   get isOpen(): boolean {
-    return this.#isOpen && this.#closing === null
-  }
-
-  get closed(): Promise<CloseInfo> {
-    return this.#closed.promise
-  }
-
-  stats(): SessionStats {
-    return this.connection.stats()
+    return !this.#hasEnded && this.#closing === null
   }
 
   openStream(options: StreamOptions = {}): TransportStream {
     if (!this.isOpen) throw new TransportError('ERR_HOLDFAST_CLOSED', 'the session is closed')
-    const direction = options.direction ?? 'bidi'
-    const urgency = options.urgency ?? URGENCY_DEFAULT
-    const stream = this.#make({ urgency, readable: direction === 'bidi', writable: true })
-    const id = this.connection.openStream(direction, urgency)
-    if (id === null) this.#waiting[direction].push(stream)
-    else this.#begin(stream, id)
+    const { direction = 'bidi', urgency = URGENCY_DEFAULT } = options
+    const stream = this.#makeStream(urgency, direction === 'bidi', true)
+    const streamId = this.#connection.openStream(direction, urgency)
+    if (streamId === null) this.#waiting[direction].push(stream)
+    else this.#begin(stream, streamId)
     return stream
   }
 
-  #make(kind: { urgency: number; readable: boolean; writable: boolean }): SessionStream {
-    const host = {
-      connection: this.connection,
-      wake: this.#driver.wake,
-      forget: (stream: SessionStream): void => this.#forget(stream),
+  onStream(handle: (stream: TransportStream) => void): void {
+    this.#handleStream = handle
+    const early = this.#early
+    this.#early = []
+    for (const stream of early) handle(stream)
+  }
+
+  stats(): SessionStats {
+    return this.#connection.stats()
+  }
+
+  close(options: { code?: number; reason?: string; drainMs?: number } = {}): Promise<void> {
+    if (this.#hasEnded) return Promise.resolve()
+    this.#closing ??= this.#close(options)
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  destroy(error?: Error): void {
+    if (this.#hasEnded) return
+    const failure = toTransportError(error)
+    const code = failure ? failure.wireCode || CODE_UNSPECIFIED : 0
+    const reason = failure?.message ?? ''
+    this.#connection.close(this.#parts.clock.nowMs(), code, reason)
+    this.#parts.wake()
+    this.#end({ error: failure, reason }, error ?? closedError(reason))
+  }
+
+  // — for the endpoint —
+
+  handleEvent(event: EndpointEvent): void {
+    if (this.#hasEnded) return
+    if (event.type === 'closed') this.#end({ error: event.error, reason: event.reason }, null)
+    else if (event.type === 'streams-available') this.#openWaiting(event.direction)
+    else if ('streamId' in event) this.#handleStreamEvent(event)
+  }
+
+  /** Is everything acknowledged that close() waits for? */
+  handleProgress(): void {
+    if (this.#settleDrained && this.#isDrained) this.#settleDrained()
+  }
+
+  // — for its streams —
+
+  forget(stream: StreamShell): void {
+    if (stream.streamId >= 0) {
+      this.#streams.delete(stream.streamId)
+      return
     }
-    return new SessionStream({ session: this, host, ...kind })
-  }
-
-  #begin(stream: SessionStream, id: number): void {
-    this.#streams.set(id, stream)
-    stream.begin(id)
-  }
-
-  #forget(stream: SessionStream): void {
-    if (stream.streamId >= 0) return // Its acknowledgement may still come; the transport ends it.
     for (const queue of [this.#waiting.bidi, this.#waiting.uni]) {
       const index = queue.indexOf(stream)
       if (index >= 0) queue.splice(index, 1)
     }
   }
 
-  onStream(handle: (stream: TransportStream) => void): void {
-    this.#handleStream = handle
-    const waiting = this.#unclaimed
-    this.#unclaimed = []
-    for (const stream of waiting) handle(stream)
-  }
-
-  handleEvent(event: EndpointEvent): void {
-    if (event.type === 'closed') this.#handleClosed(event.error, event.reason)
-    else if (event.type === 'streams-available') this.#openWaiting(event.direction)
-    else if ('streamId' in event) this.#handleStreamEvent(event)
-  }
-
-  #handleStreamEvent(event: EndpointEvent & { streamId: number }): void {
-    if (event.type === 'stream-opened') this.#accept(event.streamId)
-    const stream = this.#streams.get(event.streamId)
+  #handleStreamEvent(event: StreamEvent): void {
+    const { streamId } = event
+    if (event.type === 'stream-opened') this.#accept(streamId)
+    const stream = this.#streams.get(streamId)
     if (!stream) return
     if (event.type === 'stream-readable') stream.handleReadable()
     else if (event.type === 'stream-writable') stream.handleWritable()
+    else if (event.type === 'stream-acknowledged') stream.handleAcknowledged()
     else if (event.type === 'stream-reset') stream.handleReset(event.code)
     else if (event.type === 'stream-stopped') stream.handleStopped(event.code)
-    else if (event.type === 'stream-acknowledged') {
-      stream.handleAcknowledged()
-      if (stream.destroyed || stream.readableEnded) this.#streams.delete(event.streamId)
-      this.#checkDrained()
-    }
   }
 
-  #accept(id: number): void {
-    const isUni = ((id >> 1) & 1) === 1
-    const stream = this.#make({ urgency: URGENCY_DEFAULT, readable: true, writable: !isUni })
-    this.#begin(stream, id)
-    // A stream that nobody listens to for errors must not end the process.
-    stream.on('error', () => undefined)
-    stream.once('close', () => {
-      if (isUni || this.connection.isAcknowledged(id)) this.#streams.delete(id)
-    })
+  #accept(streamId: number): void {
+    const isUni = (streamId & 2) !== 0
+    const stream = this.#makeStream(URGENCY_DEFAULT, true, !isUni)
+    this.#begin(stream, streamId)
     if (this.#handleStream) this.#handleStream(stream)
-    else this.#unclaimed.push(stream)
+    else this.#early.push(stream)
+  }
+
+  #makeStream(urgency: number, isReadable: boolean, isWritable: boolean): StreamShell {
+    const { wake, connection } = this.#parts
+    return new StreamShell({ session: this, connection, wake, urgency, isReadable, isWritable })
+  }
+
+  #begin(stream: StreamShell, streamId: number): void {
+    this.#streams.set(streamId, stream)
+    stream.begin(streamId)
   }
 
   #openWaiting(direction: 'bidi' | 'uni'): void {
     const queue = this.#waiting[direction]
-    while (queue.length > 0) {
-      const stream = queue[0] as SessionStream
-      const id = this.connection.openStream(direction, stream.urgency)
-      if (id === null) return
+    for (;;) {
+      const stream = queue[0]
+      if (!stream) return
+      const streamId = this.#connection.openStream(direction, stream.urgency)
+      if (streamId === null) return
       queue.shift()
-      this.#begin(stream, id)
+      this.#begin(stream, streamId)
     }
   }
 
-  #handleClosed(error: TransportError | null, reason: string): void {
-    if (!this.#isOpen) return
-    this.#isOpen = false
-    const failure = error ?? new TransportError('ERR_HOLDFAST_CLOSED', 'the session was closed')
+  async #close(options: { code?: number; reason?: string; drainMs?: number }): Promise<void> {
+    const { code = 0, reason = '', drainMs = DRAIN_MS_DEFAULT } = options
+    this.#connection.drain()
+    this.#parts.wake()
+    await this.#untilDrained(drainMs)
+    if (!this.#hasEnded) this.#connection.close(this.#parts.clock.nowMs(), code, reason)
+    this.#parts.wake()
+    await this.closed
+  }
+
+  /** Until the peer's transport has all that was written, or the session ends, or time is up. */
+  async #untilDrained(drainMs: number): Promise<void> {
+    if (drainMs <= 0 || this.#isDrained) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#settleDrained = resolve
+    this.#parts.setDraining(true)
+    const timer = this.#parts.clock.setTimer(resolve, drainMs)
+    await promise
+    timer.cancel()
+    this.#parts.setDraining(false)
+    this.#settleDrained = null
+  }
+
+  get #isDrained(): boolean {
+    if (!this.#connection.isDrained) return false
+    for (const stream of this.#streams.values()) if (stream.hasUnsent) return false
+    const { bidi, uni } = this.#waiting
+    return !bidi.some((stream) => stream.hasUnsent) && !uni.some((stream) => stream.hasUnsent)
+  }
+
+  /** `cause`: streams fail with it at once. Null: the peer, or close(), ended an orderly session,
+   * and what has arrived may still be read. */
+  #end(info: CloseInfo, cause: Error | null): void {
+    this.#hasEnded = true
+    const failure = cause ?? info.error
     const streams = [...this.#streams.values(), ...this.#waiting.bidi, ...this.#waiting.uni]
     this.#streams.clear()
     this.#waiting.bidi = []
     this.#waiting.uni = []
     for (const stream of streams) {
-      // Streams that are done on both sides keep what they have.
-      if (stream.readableEnded && stream.writableFinished) continue
-      if (stream.listenerCount('error') === 0) stream.on('error', () => undefined)
-      stream.fail(failure)
+      if (failure) stream.handleSessionFailed(failure)
+      else stream.handleSessionEnded(closedError(info.reason))
     }
-    this.#drained?.()
-    this.#closed.resolve({ error, reason })
+    this.#settleDrained?.()
+    this.#settleClosed(info)
   }
+}
 
-  close(options: { code?: number; reason?: string; drainMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options)
-    return this.#closing
-  }
+const closedError = (reason: string): TransportError =>
+  new TransportError('ERR_HOLDFAST_CLOSED', `the session was closed${reason && `: ${reason}`}`)
 
-  async #close(options: { code?: number; reason?: string; drainMs?: number }): Promise<void> {
-    if (!this.#isOpen) return
-    const drainMs = options.drainMs ?? DRAIN_MS_DEFAULT
-    this.connection.drain()
-    this.#driver.wake()
-    if (drainMs > 0) await this.#untilDrained(drainMs)
-    this.connection.close(this.#driver.nowMs(), options.code ?? 0, options.reason ?? '')
-    this.#driver.wake()
-    await this.#closed.promise
-  }
-
-  /** Until the peer's transport has all that was written, or the time is up. */
-  async #untilDrained(drainMs: number): Promise<void> {
-    const drained = Promise.withResolvers<void>()
-    const isDrained = (): boolean =>
-      this.connection.isDrained && [...this.#streams.values()].every((s) => s.writableLength === 0)
-    this.#drained = () => {
-      if (!this.#isOpen || isDrained()) drained.resolve()
-    }
-    const timer = this.#clock.setTimer(() => drained.resolve(), drainMs)
-    // A write may be on its way through the Duplex: look once more after this turn.
-    this.#clock.defer(() => this.#drained?.())
-    await drained.promise
-    timer.cancel()
-    this.#drained = null
-  }
-
-  #checkDrained(): void {
-    this.#drained?.()
-  }
-
-  destroy(error?: Error): void {
-    if (!this.#isOpen) return
-    const failure =
-      error instanceof TransportError
-        ? error
-        : error && new TransportError('ERR_HOLDFAST_CLOSED', error.message, { cause: error })
-    this.connection.close(this.#driver.nowMs(), failure?.wireCode ?? 0, failure?.message ?? '')
-    this.#handleClosed(failure ?? null, failure?.message ?? '')
-    this.#driver.wake()
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close()
-  }
+function toTransportError(error: Error | undefined): TransportError | null {
+  if (!error) return null
+  if (error instanceof TransportError) return error
+  return new TransportError('ERR_HOLDFAST_CLOSED', error.message, { cause: error })
 }

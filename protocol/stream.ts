@@ -1,208 +1,323 @@
 // protocol/stream.ts — how is one stream of a connection a Node Duplex, with backpressure both ways?
+//
+//   write() ─► Duplex's queue ─► core's send buffer ─► packets    full: the callback waits
+//   packets ─► core's window  ─► Duplex's queue ─► 'data'         full: we stop reading the core,
+//                                                                 and the peer's window stays shut
 import { Duplex, type DuplexOptions } from 'node:stream'
 import type { Connection } from './connection/api.ts'
-import { type Session, TransportError, type TransportStream } from './types.ts'
+import type { SessionShell } from './session.ts'
+import { TransportError, type TransportStream } from './types.ts'
 
-const READ_BYTES_MAX = 256 * 1024
-const HIGH_WATER_BYTES = 256 * 1024
-/** The code with which a stream ends when the application just destroys it. */
+const HIGH_WATER_BYTES = 64 * 1024
+const READ_BYTES_MAX = 64 * 1024
+/** Writes shorter than this are joined where several wait, to blocks of at most BLOCK_BYTES. */
+const SMALL_BYTES = 4 * 1024
+const BLOCK_BYTES = 64 * 1024
+/** What the peer is told when a stream was destroyed without a code. */
 const CODE_DESTROYED = 0
+/** To stop with this code says "no error, just enough" (as in HTTP/3): the writer goes on reading
+ * the answer, and what it still writes is dropped. */
+const CODE_ENOUGH = 0
+const CODE_MAX = 2 ** 30 - 1
 
-export interface StreamHost {
+type Done = (error?: Error | null) => void
+
+export interface StreamParts {
+  readonly session: SessionShell
   readonly connection: Connection
-  wake(): void
-  /** The stream is done with on this side: no event needs to find it any more. */
-  forget(stream: SessionStream): void
+  readonly wake: () => void
+  readonly urgency: number
+  readonly isReadable: boolean
+  readonly isWritable: boolean
 }
 
-type Callback = (error?: Error | null) => void
-
-export class SessionStream extends Duplex implements TransportStream {
-  readonly session: Session
-  readonly #host: StreamHost
-  #id: number | null = null
-  #urgency: number
-  #pendingWrite: { bytes: Uint8Array; offset: number; callback: Callback } | null = null
-  #pendingFinal: Callback | null = null
-  #wantsRead = false
-  #sawEnd = false
-  readonly #canRead: boolean
-  readonly #acknowledged = Promise.withResolvers<void>()
+export class StreamShell extends Duplex implements TransportStream {
+  readonly session: SessionShell
+  /** -1 until the peer's stream limit lets the stream begin. */
+  streamId = -1
+  urgency: number
+  readonly #connection: Connection
+  readonly #wake: () => void
+  // Sending.
+  #blocks: Uint8Array[] = []
+  #written: Done | null = null
+  #final: Done | null = null
+  /** Why nothing is sent any more; what is written is dropped. */
+  #sendingOver: TransportError | null = null
+  #isFinished = false
   #isAcknowledged = false
+  #acknowledged: PromiseWithResolvers<void> | null = null
+  // Receiving.
+  #wantsBytes = false
+  #isReadingOver: boolean
+  /** The session ended in order: what has arrived is still handed out, then this. */
+  #endError: TransportError | null = null
 
-  constructor(parts: {
-    session: Session
-    host: StreamHost
-    urgency: number
-    readable: boolean
-    writable: boolean
-  }) {
+  constructor(parts: StreamParts) {
+    const sides = { readable: parts.isReadable, writable: parts.isWritable } as DuplexOptions
     super({
-      readable: parts.readable,
-      writable: parts.writable,
+      ...sides,
       readableHighWaterMark: HIGH_WATER_BYTES,
       writableHighWaterMark: HIGH_WATER_BYTES,
-      allowHalfOpen: true,
-      emitClose: true,
-    } as DuplexOptions)
+    })
     this.session = parts.session
-    this.#host = parts.host
-    this.#urgency = parts.urgency
-    this.#canRead = parts.readable
-    // Nobody has to ask for the acknowledgement.
-    this.#acknowledged.promise.catch(() => undefined)
-  }
-
-  /** -1 until the peer's limit lets the stream begin. */
-  get streamId(): number {
-    return this.#id ?? -1
-  }
-
-  get urgency(): number {
-    return this.#urgency
-  }
-
-  /** The transport has room for this stream. */
-  begin(streamId: number): void {
-    this.#id = streamId
-    this.handleWritable()
-    if (this.#pendingFinal) this.#finish(this.#pendingFinal)
-    if (this.#wantsRead) this.handleReadable()
+    this.#connection = parts.connection
+    this.#wake = parts.wake
+    this.#isReadingOver = !parts.isReadable
+    this.urgency = checkUrgency(parts.urgency)
+    // Peers and networks fail; a program that does not listen for it must not die of it. Whoever
+    // reads, writes or waits for acknowledged() hears of the error there as well.
+    this.on('error', () => {})
+    this.once('end', () => {
+      // After reset() the Duplex still waits for an end() that nobody may call.
+      if (this.#sendingOver && !this.writableEnded) this.end()
+    })
   }
 
   setUrgency(urgency: number): void {
-    if (!Number.isInteger(urgency) || urgency < 0 || urgency > 7) {
-      throw new TransportError('ERR_HOLDFAST_INVALID', `urgency ${urgency} is not 0..7`)
-    }
-    this.#urgency = urgency
-    if (this.#id !== null) this.#host.connection.setUrgency(this.#id, urgency)
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
-    this.#pendingWrite = { bytes: chunk, offset: 0, callback }
-    this.handleWritable()
-  }
-
-  /** Hands over what waits, as far as the send buffer takes it. */
-  handleWritable(): void {
-    const pending = this.#pendingWrite
-    if (!pending || this.#id === null || this.destroyed) return
-    const rest = pending.offset === 0 ? pending.bytes : pending.bytes.subarray(pending.offset)
-    pending.offset += this.#host.connection.write(this.#id, rest)
-    this.#host.wake()
-    if (pending.offset < pending.bytes.length) return
-    this.#pendingWrite = null
-    pending.callback()
-  }
-
-  override _final(callback: Callback): void {
-    if (this.#id === null) this.#pendingFinal = callback
-    else this.#finish(callback)
-  }
-
-  #finish(callback: Callback): void {
-    this.#pendingFinal = null
-    if (this.#id !== null) this.#host.connection.finish(this.#id)
-    this.#host.wake()
-    callback()
-  }
-
-  override _read(): void {
-    this.#wantsRead = true
-    this.handleReadable()
-  }
-
-  /** Reads while the consumer wants more; what it does not take keeps the peer's window shut. */
-  handleReadable(): void {
-    const id = this.#id
-    if (!this.#wantsRead || id === null || !this.#canRead || this.destroyed) return
-    const { connection } = this.#host
-    // Asked first: reading the last bytes may let the transport forget the stream.
-    for (;;) {
-      const bytes = connection.read(id, READ_BYTES_MAX)
-      if (bytes === null) break
-      this.#host.wake()
-      if (this.push(bytes)) continue
-      this.#wantsRead = false
-      return
-    }
-    if (connection.isReadFinished(id) && !this.#sawEnd) {
-      this.#sawEnd = true
-      this.push(null)
-      this.#host.wake()
-    }
-  }
-
-  handleAcknowledged(): void {
-    this.#isAcknowledged = true
-    this.#acknowledged.resolve()
-  }
-
-  handleReset(code: number): void {
-    const detail = `the peer reset the stream (code ${code})`
-    this.destroy(
-      new TransportError('ERR_HOLDFAST_STREAM_RESET', detail, { wireCode: code, remote: true }),
-    )
-  }
-
-  /** The peer stopped reading: our writes fail, what it sends may still be read. */
-  handleStopped(code: number): void {
-    const detail = `the peer no longer reads the stream (code ${code})`
-    const options = { wireCode: code, remote: true }
-    const error = new TransportError('ERR_HOLDFAST_STREAM_STOPPED', detail, options)
-    this.#acknowledged.reject(error)
-    const pending = this.#pendingWrite
-    this.#pendingWrite = null
-    if (pending) pending.callback(error)
-    else this.destroy(error)
-  }
-
-  acknowledged(): Promise<void> {
-    return this.#acknowledged.promise
+    this.urgency = checkUrgency(urgency)
+    if (this.streamId >= 0) this.#connection.setUrgency(this.streamId, urgency)
   }
 
   reset(code: number): void {
-    if (this.#id !== null) this.#host.connection.reset(this.#id, code)
-    this.#host.wake()
-    const detail = `the stream was reset here (code ${code})`
-    if (!this.destroyed)
-      this.destroy(new TransportError('ERR_HOLDFAST_STREAM_RESET', detail, { wireCode: code }))
+    checkCode(code)
+    if (this.destroyed || this.#sendingOver || this.#isAcknowledged || !this.#canSend) return
+    if (this.streamId >= 0) this.#connection.reset(this.streamId, code)
+    const options = { wireCode: code }
+    this.#giveUpSending(new TransportError('ERR_HOLDFAST_STREAM_RESET', 'reset here', options))
+    this.#wake()
   }
 
   stopReceiving(code: number): void {
-    if (this.#id === null || this.#sawEnd) return
-    this.#host.connection.stopSending(this.#id, code)
-    this.#host.wake()
-    this.#sawEnd = true
+    checkCode(code)
+    if (this.destroyed || this.#isReadingOver) return
+    this.#isReadingOver = true
+    if (this.streamId >= 0) this.#connection.stopSending(this.streamId, code)
+    this.#wake()
     this.push(null)
     this.resume()
   }
 
-  override _destroy(error: Error | null, callback: Callback): void {
-    const { connection } = this.#host
-    const id = this.#id
-    if (id !== null) {
-      const code = error instanceof TransportError ? error.wireCode : CODE_DESTROYED
-      if (!this.writableFinished) connection.reset(id, code)
-      if (this.#canRead && !this.#sawEnd) connection.stopSending(id, code)
-    }
-    const failure = error ?? new TransportError('ERR_HOLDFAST_CLOSED', 'the stream was closed')
-    if (!this.#isAcknowledged && !(this.writableFinished && id !== null))
-      this.#acknowledged.reject(failure)
-    const pending = this.#pendingWrite
-    this.#pendingWrite = null
-    if (pending) pending.callback(failure)
-    const final = this.#pendingFinal
-    this.#pendingFinal = null
-    if (final) final(failure)
-    this.#host.forget(this)
-    this.#host.wake()
-    callback(error)
+  acknowledged(): Promise<void> {
+    if (this.#isAcknowledged) return Promise.resolve()
+    const failure = this.#sendingOver ?? (this.destroyed && !this.#isFinished ? this.#why() : null)
+    if (failure) return Promise.reject(failure)
+    this.#acknowledged ??= Promise.withResolvers()
+    this.#acknowledged.promise.catch(() => {}) // never an unhandled rejection
+    return this.#acknowledged.promise
   }
 
-  /** The session is gone. */
-  fail(error: Error): void {
-    this.#acknowledged.reject(error)
-    if (!this.destroyed) this.destroy(error)
+  // — for the session —
+
+  /** Written and not yet taken by the core, a FIN included. */
+  get hasUnsent(): boolean {
+    if (this.destroyed || this.#sendingOver || !this.#canSend) return false
+    return this.writableLength > 0 || (this.writableEnded && !this.#isFinished)
   }
+
+  begin(streamId: number): void {
+    this.streamId = streamId
+    this.handleWritable()
+    if (this.#wantsBytes) this.handleReadable()
+  }
+
+  handleWritable(): void {
+    this.#sendBlocks()
+    if (this.#final && this.#blocks.length === 0) this.#finish()
+  }
+
+  handleReadable(): void {
+    while (this.#wantsBytes && !this.#isReadingOver && !this.destroyed) {
+      const bytes = this.#connection.read(this.streamId, READ_BYTES_MAX)
+      if (bytes === null) break
+      this.#wantsBytes = this.push(bytes)
+      this.#wake() // reading opens the window
+    }
+    if (this.#isReadingOver || this.destroyed) return
+    if (this.#connection.isReadFinished(this.streamId)) {
+      this.#isReadingOver = true
+      this.push(null)
+    } else if (this.#endError && this.#wantsBytes) this.destroy(this.#endError)
+  }
+
+  handleAcknowledged(): void {
+    this.#isAcknowledged = true
+    this.#acknowledged?.resolve()
+    if (this.destroyed) this.session.forget(this)
+  }
+
+  /** The peer gave up sending. */
+  handleReset(code: number): void {
+    this.#isReadingOver = true
+    const options = { wireCode: code, remote: true }
+    const detail = `the peer reset the stream with code ${code}`
+    this.destroy(new TransportError('ERR_HOLDFAST_STREAM_RESET', detail, options))
+  }
+
+  /** The peer no longer reads; the core has reset our half. */
+  handleStopped(code: number): void {
+    const options = { wireCode: code, remote: true }
+    const detail = `the peer no longer reads the stream: code ${code}`
+    const error = new TransportError('ERR_HOLDFAST_STREAM_STOPPED', detail, options)
+    this.#giveUpSending(error)
+    if (code !== CODE_ENOUGH || this.#isReadingOver) this.destroy(error)
+  }
+
+  handleSessionFailed(error: Error): void {
+    this.#endError = toClosed(error)
+    this.#acknowledged?.reject(error)
+    this.destroy(error)
+  }
+
+  handleSessionEnded(error: TransportError): void {
+    this.#endError = error
+    if (!this.#isAcknowledged) this.#acknowledged?.reject(error)
+    const isWriting = this.#blocks.length > 0 || this.#final !== null
+    if (isWriting || this.streamId < 0 || this.#isReadingOver) this.destroy(error)
+    else this.handleReadable()
+  }
+
+  // — Duplex —
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#offer([chunk], done)
+  }
+
+  override _writev(items: { chunk: Buffer; encoding: BufferEncoding }[], done: Done): void {
+    this.#offer(joinSmall(items), done)
+  }
+
+  override _final(done: Done): void {
+    if (this.#sendingOver || this.#endError) {
+      done(this.#sendingOver ? null : this.#endError)
+      return
+    }
+    this.#final = done
+    if (this.streamId >= 0) this.#finish()
+  }
+
+  override _read(): void {
+    this.#wantsBytes = true
+    if (this.streamId >= 0) this.handleReadable()
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    const code = error instanceof TransportError ? error.wireCode : CODE_DESTROYED
+    if (this.streamId >= 0 && this.#endError === null) {
+      if (this.#canSend && !this.#isFinished && !this.#sendingOver) {
+        this.#connection.reset(this.streamId, code)
+      }
+      if (!this.#isReadingOver) this.#connection.stopSending(this.streamId, code)
+      this.#wake()
+    }
+    this.#isReadingOver = true
+    if (!this.#isFinished) this.#giveUpSending(toClosed(error))
+    // A FIN on its way may still be acknowledged; then the session forgets the stream.
+    if (!this.#isFinished || this.#isAcknowledged || this.#endError) this.session.forget(this)
+    done(error)
+  }
+
+  get #canSend(): boolean {
+    return this.streamId < 0 || (this.streamId & 2) === 0 || this.#isOurs
+  }
+
+  get #isOurs(): boolean {
+    return (this.streamId & 1) === (this.#connection.isInitiator ? 0 : 1)
+  }
+
+  #offer(blocks: Uint8Array[], done: Done): void {
+    if (this.#sendingOver || this.#endError) {
+      done(this.#sendingOver ? null : this.#endError)
+      return
+    }
+    this.#blocks = blocks
+    this.#written = done
+    if (this.streamId >= 0) this.#sendBlocks()
+  }
+
+  #sendBlocks(): void {
+    const blocks = this.#blocks
+    let sent = 0
+    for (const block of blocks) {
+      const count = this.#connection.write(this.streamId, block)
+      if (count < block.length) {
+        this.#blocks = blocks.slice(sent)
+        this.#blocks[0] = block.subarray(count)
+        this.#wake() // `stream-writable` brings us back
+        return
+      }
+      sent += 1
+    }
+    if (sent > 0) this.#wake()
+    this.#blocks = []
+    this.#settleWrite()
+  }
+
+  #settleWrite(): void {
+    const written = this.#written
+    this.#written = null
+    written?.()
+  }
+
+  #finish(): void {
+    const final = this.#final
+    this.#final = null
+    this.#isFinished = true
+    this.#connection.finish(this.streamId)
+    this.#wake()
+    final?.()
+  }
+
+  #giveUpSending(error: TransportError): void {
+    if (this.#sendingOver) return
+    this.#sendingOver = error
+    this.#acknowledged?.reject(error)
+    this.#blocks = []
+    this.#settleWrite()
+    const final = this.#final
+    this.#final = null
+    final?.()
+  }
+
+  #why(): TransportError {
+    return this.#endError ?? toClosed(this.errored)
+  }
+}
+
+/** Many short writes cost the core a buffer each: joined, they cost it one per block. */
+function joinSmall(items: readonly { chunk: Buffer }[]): Uint8Array[] {
+  const blocks: Uint8Array[] = []
+  let small: Buffer[] = []
+  let smallBytes = 0
+  const flush = (): void => {
+    if (small.length > 0) blocks.push(small.length === 1 ? small[0]! : Buffer.concat(small))
+    small = []
+    smallBytes = 0
+  }
+  for (const { chunk } of items) {
+    if (chunk.length >= SMALL_BYTES || smallBytes + chunk.length > BLOCK_BYTES) flush()
+    if (chunk.length >= SMALL_BYTES) blocks.push(chunk)
+    else {
+      small.push(chunk)
+      smallBytes += chunk.length
+    }
+  }
+  flush()
+  return blocks
+}
+
+function toClosed(error: Error | null): TransportError {
+  if (error instanceof TransportError) return error
+  const detail = error?.message ?? 'the stream was destroyed'
+  return new TransportError('ERR_HOLDFAST_CLOSED', detail, error ? { cause: error } : {})
+}
+
+function checkUrgency(urgency: number): number {
+  if (Number.isInteger(urgency) && urgency >= 0 && urgency <= 7) return urgency
+  throw new TransportError('ERR_HOLDFAST_INVALID', `urgency ${urgency} is not one of 0 to 7`)
+}
+
+function checkCode(code: number): void {
+  if (Number.isInteger(code) && code >= 0 && code <= CODE_MAX) return
+  throw new TransportError('ERR_HOLDFAST_INVALID', `code ${code} is not one of 0 to ${CODE_MAX}`)
 }

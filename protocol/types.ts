@@ -30,8 +30,10 @@ export interface Address {
 export interface DatagramPort {
   readonly local: Address
   /** Hands the datagram to the network. False: not sent, no room (EAGAIN); `onWritable` follows.
-   * The bytes may be reused by the caller as soon as this returns. */
+   * The bytes may be reused by the caller as soon as this returns, unless `keepsBytes` is set. */
   send(bytes: Uint8Array, to: Address): boolean
+  /** True after a send() that was queued by reference: the caller takes fresh memory. */
+  readonly keepsBytes?: boolean
   /** Set once by the driver before the first datagram can arrive. The bytes belong to the callee. */
   onDatagram: ((bytes: Uint8Array, from: Address) => void) | null
   onWritable: (() => void) | null
@@ -132,14 +134,17 @@ export interface StreamOptions {
 }
 
 /** One stream as a Node Duplex with backpressure both ways. `end()` sends FIN; `'end'` means the
- * peer's FIN arrived and all was read; errors are TransportErrors. */
+ * peer's FIN arrived and all was read; errors are TransportErrors. Written bytes are not copied:
+ * the caller must not change them afterwards, not even after write's callback. */
 export interface TransportStream extends Duplex {
+  /** -1 while the peer's limit keeps the stream from beginning. */
   readonly streamId: number
   readonly session: Session
   setUrgency(urgency: number): void
   /** Gives up sending: the peer reads an error with this code (0 to 2^30 - 1). */
   reset(code: number): void
-  /** Gives up reading: the peer's writes fail with this code. */
+  /** Gives up reading: the peer's writes fail with this code. Code 0 says "enough, no error": the
+   * peer's further writes are dropped in silence, and it can still read our half. */
   stopReceiving(code: number): void
   /** Resolves when all written bytes and FIN are acknowledged by the peer's transport (not: on
    * its disk). Rejects when the stream or the session fails first. */

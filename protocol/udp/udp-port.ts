@@ -1,87 +1,156 @@
-// protocol/udp/udp-port.ts — how do datagrams get in and out of this machine? The only file of the
-// project that opens a socket.
-import type { LookupFunction } from 'node:net'
+// protocol/udp/udp-port.ts — how do datagrams reach the kernel? The only file that opens a socket.
+import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
-import { DgramAsPromised } from 'dgram-as-promised'
+import { DgramAsPromised, type RemoteInfo, type SocketAsPromised } from 'dgram-as-promised'
 import { type Address, type DatagramPort, TransportError } from '../types.ts'
 
-/** What we ask for; the kernel grants at most net.core.rmem_max. Its default holds < 100 packets. */
-const SOCKET_BUFFER_BYTES = 4 << 20
-/** Datagrams handed to libuv and not yet sent: beyond it the port says that it has no room. */
-const QUEUED_SENDS_MAX = 256
+/** Asked for; the kernel grants what net.core.rmem_max and wmem_max allow (and doubles it). The
+ * usual default of 208 KiB holds three datagrams of 64 KiB. */
+const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+/** How soon a full socket is looked at again. libuv sends what waits as soon as it can. */
+const RETRY_MS = 1
 
-/** dgram asks its resolver even for literals; this one answers at once. */
-const lookup: LookupFunction = (host, _options, callback) => {
-  callback(null, host, isIP(host))
-}
+/** Largest UDP payload that fits an IPv4 packet of 65 535 bytes, and the 65 536 byte MTU of lo
+ * less the IPv6 and UDP headers. */
+const IPV4_PAYLOAD_BYTES_MAX = 65_507
+const IPV6_PAYLOAD_BYTES_MAX = 65_488
+/** With less room than this for arriving datagrams a burst of the largest would be lost. */
+const ROOM_FOR_LARGEST_BYTES = 2 * 1024 * 1024
+/** Then a quarter of the size: 24 of them fit the usual default buffer. */
+const LOOPBACK_BYTES_SMALL = 16_384
 
-/** Opens a UDP socket. Rejects with ERR_HOLDFAST_SOCKET, the system's error as its cause. */
-export async function openUdpPort(bind: Address): Promise<DatagramPort> {
-  const type = isIP(bind.host) === 6 ? 'udp6' : 'udp4'
-  const port = new UdpPort()
-  // dgram-as-promised opens and closes; its recv() would lose datagrams, its send() is not needed.
-  const options = { type, lookup: lookup as never } as const
-  const socket = DgramAsPromised.createSocket(options, (bytes, from) => {
-    port.onDatagram?.(bytes, { host: from.address, port: from.port })
-  })
-  try {
-    const local = await socket.bind({ port: bind.port, address: bind.host })
-    port.attach(socket, { host: local.address, port: local.port })
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
-    const detail = `cannot listen on ${bind.host}:${bind.port} (UDP): ${code}`
-    throw new TransportError('ERR_HOLDFAST_SOCKET', detail, { cause })
+type Lookup = (
+  host: string,
+  family: number,
+  callback: (error: Error | null, address: string, family: number) => void,
+) => void
+
+/** dgram resolves even literals, through a thread, unless it is told how. Ours are all literals. */
+const lookup: Lookup = (host, family, callback) => callback(null, host, family)
+
+/** Opens and binds. Rejects with ERR_HOLDFAST_SOCKET (`cause` is the system's error). */
+export async function openUdpPort(bind: Address): Promise<UdpPort> {
+  const family = isIP(bind.host)
+  if (family === 0) {
+    const detail = `bind: ${bind.host} is not an IP address; write for example 127.0.0.1`
+    throw new TransportError('ERR_HOLDFAST_INVALID', detail)
   }
-  return port
+  return UdpPort.open(bind, family)
 }
 
-type PromisedSocket = ReturnType<typeof DgramAsPromised.createSocket>
-
-class UdpPort implements DatagramPort {
+/**
+ * dgram-as-promised opens and closes; datagrams pass it by. Its `recv()` listens for one event at a
+ * time and loses what arrives in between, and its `send()` makes a promise per datagram.
+ */
+export class UdpPort implements DatagramPort {
   onDatagram: ((bytes: Uint8Array, from: Address) => void) | null = null
   onWritable: (() => void) | null = null
-  local: Address = { host: '', port: 0 }
-  #socket: PromisedSocket | null = null
-  #queued = 0
-  #isFull = false
+  /** True after a send() that libuv queued: it will read the bytes later. */
+  keepsBytes = false
+  readonly local: Address
+  readonly family: number
+  /** What the kernel granted for arriving datagrams, bytes. */
+  readonly receiveBufferBytes: number
+  /** Sends that failed outright (no route, too large, …): a loss to the transport. */
+  sendErrors = 0
+  readonly #promised: SocketAsPromised
+  readonly #socket: Socket
+  #retry: NodeJS.Timeout | null = null
+  #closed: Promise<void> | null = null
+  /** Most datagrams come from where the last one came from. */
+  #lastFrom: Address = { host: '', port: 0 }
 
-  attach(socket: PromisedSocket, local: Address): void {
-    this.#socket = socket
+  private constructor(promised: SocketAsPromised, local: Address, family: number) {
+    this.#promised = promised
+    this.#socket = promised.socket
     this.local = local
-    // A forged ICMP error must not end a socket that many connections share.
-    socket.socket.on('error', () => undefined)
+    this.family = family
+    this.receiveBufferBytes = growBuffers(promised)
+    // ICMP errors (ECONNREFUSED) are forgeable and concern one peer of many: never fatal here.
+    this.#socket.on('error', () => {
+      this.sendErrors += 1
+    })
+  }
+
+  static async open(bind: Address, family: number): Promise<UdpPort> {
+    let port: UdpPort | null = null
+    const promised = DgramAsPromised.createSocket(
+      // @types/node wants dns.lookup's shape, which dgram never calls it with.
+      { type: family === 6 ? 'udp6' : 'udp4', lookup: lookup as never },
+      (bytes, from) => port?.handleMessage(bytes, from),
+    )
     try {
-      socket.setRecvBufferSize(SOCKET_BUFFER_BYTES)
-      socket.setSendBufferSize(SOCKET_BUFFER_BYTES)
-    } catch {
-      // The kernel's own limits hold then; more packets are lost, none of them for good.
+      const { address, port: number } = await promised.bind({
+        address: bind.host,
+        port: bind.port,
+        exclusive: true,
+      })
+      port = new UdpPort(promised, { host: address, port: number }, family)
+      return port
+    } catch (cause) {
+      const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
+      const where = `${bind.host}:${bind.port}/udp`
+      const detail =
+        code === 'EADDRINUSE' ? `port in use: ${where} (${code})` : `cannot open ${where}: ${code}`
+      throw new TransportError('ERR_HOLDFAST_SOCKET', detail, { cause })
     }
+  }
+
+  /** Largest datagram worth sending to peers on this machine; measured in protocol/README.md. */
+  get loopbackBytesMax(): number {
+    if (this.receiveBufferBytes < ROOM_FOR_LARGEST_BYTES) return LOOPBACK_BYTES_SMALL
+    return this.family === 6 ? IPV6_PAYLOAD_BYTES_MAX : IPV4_PAYLOAD_BYTES_MAX
   }
 
   send(bytes: Uint8Array, to: Address): boolean {
-    const socket = this.#socket
-    if (!socket) return true
-    if (this.#queued >= QUEUED_SENDS_MAX) {
-      this.#isFull = true
-      return false
-    }
-    this.#queued += 1
-    // libuv sends at once when it can, but may keep the bytes when the kernel has no room.
-    socket.socket.send(Buffer.from(bytes), to.port, to.host, this.#handleSent)
+    if (this.#closed) return true // goes nowhere, like any datagram that is lost
+    if (this.#retry !== null) return false
+    // Without a callback Node makes neither a closure nor a tick per datagram.
+    this.#socket.send(bytes, to.port, to.host)
+    this.keepsBytes = this.#socket.getSendQueueCount() > 0
+    if (this.keepsBytes) this.#retryLater()
     return true
   }
 
-  readonly #handleSent = (): void => {
-    this.#queued -= 1
-    if (!this.#isFull || this.#queued > QUEUED_SENDS_MAX / 2) return
-    this.#isFull = false
-    this.onWritable?.()
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
   }
 
-  async close(): Promise<void> {
-    const socket = this.#socket
-    this.#socket = null
-    this.onDatagram = null
-    await socket?.close()
+  handleMessage(bytes: Uint8Array, from: RemoteInfo): void {
+    const last = this.#lastFrom
+    if (last.port !== from.port || last.host !== from.address) {
+      this.#lastFrom = { host: from.address, port: from.port }
+    }
+    this.onDatagram?.(bytes, this.#lastFrom)
   }
+
+  /** EAGAIN or ENOBUFS: libuv holds that datagram and tells nobody when it went out. */
+  #retryLater(): void {
+    this.#retry = setTimeout(() => {
+      this.#retry = null
+      if (this.#closed) return
+      if (this.#socket.getSendQueueCount() > 0) this.#retryLater()
+      else this.onWritable?.()
+    }, RETRY_MS)
+  }
+
+  async #close(): Promise<void> {
+    if (this.#retry) clearTimeout(this.#retry)
+    this.onDatagram = null
+    this.onWritable = null
+    await this.#promised.close()
+  }
+}
+
+/** getSendBufferSize() of dgram-as-promised calls itself for ever; the socket's own does not. */
+function growBuffers(promised: SocketAsPromised): number {
+  for (const grow of ['setRecvBufferSize', 'setSendBufferSize'] as const) {
+    try {
+      promised.socket[grow](SOCKET_BUFFER_BYTES)
+    } catch {
+      // Some systems refuse instead of granting less. What is there is read back below.
+    }
+  }
+  return promised.socket.getRecvBufferSize()
 }
