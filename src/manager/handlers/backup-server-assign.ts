@@ -1,0 +1,48 @@
+// src/manager/handlers/backup-server-assign.ts — which server takes the second copy?
+import { HoldfastError } from '../../errors.ts'
+import { decodeGrant } from '../../identity/index.ts'
+import type { RequestOf, ResponseOf } from '../../messages.ts'
+import type { IncomingCall } from '../../rpc/index.ts'
+import { keyOf, type Manager } from '../manager.ts'
+import { place } from '../placement.ts'
+
+export async function assignBackupServer(
+  manager: Manager,
+  request: RequestOf<'backup-server.assign'>,
+  call: IncomingCall<'backup-server.assign'>,
+): Promise<ResponseOf<'backup-server.assign'>> {
+  const decoded = decodeGrant(request.grant)
+  if (!decoded.ok) throw new HoldfastError('GRANT_REFUSED', decoded.defect)
+  const { repositoryId, blobId, notAfterMs } = decoded.grant
+  if (blobId !== request.blobId || notAfterMs < manager.clock.wallMs()) {
+    throw new HoldfastError('GRANT_REFUSED', 'the grant is for another blob, or its time is over')
+  }
+  const primary = manager.membership.byPublicKey(keyOf(call.peer))
+  if (!primary) throw new HoldfastError('NOT_ALLOWED', 'register first')
+
+  manager.avoid(request.exclude)
+  const nowMs = manager.clock.nowMs()
+  const exclude = [...request.exclude, primary.number]
+  const wish = { sizeBytes: request.sizeBytes, exclude, otherHost: primary.host, nowMs }
+  const up = manager.membership.up(nowMs)
+  const member =
+    alreadyHolding(manager, request.blobId, exclude) ??
+    place(up, wish, manager, () => manager.randomUnit())
+  const server = member && manager.membership.address(member.number)
+  if (!member || !server) throw manager.notEnoughServers()
+  member.assignedBytes += request.sizeBytes
+  const grant = manager.grant('replicate', {
+    repositoryId,
+    subject: keyOf(call.peer),
+    blobId: request.blobId,
+    sizeBytesMax: request.sizeBytes,
+  })
+  return { server, grant }
+}
+
+/** A server whose replica was reported before the primary had to be replaced: no need to copy. */
+function alreadyHolding(manager: Manager, blobId: string, exclude: readonly number[]) {
+  const holders = manager.pending.get(blobId)?.servers ?? []
+  const up = manager.membership.up(manager.clock.nowMs())
+  return up.find((m) => [...holders].includes(m.number) && !exclude.includes(m.number))
+}

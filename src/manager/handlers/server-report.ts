@@ -1,0 +1,45 @@
+// src/manager/handlers/server-report.ts — what does a server hold, all in all?
+import { HoldfastError } from '../../errors.ts'
+import type { RequestOf, ResponseOf } from '../../messages.ts'
+import type { IncomingCall } from '../../rpc/index.ts'
+import type { Manager } from '../manager.ts'
+import { mustBeServer } from '../roles.ts'
+
+/** A server with more blobs than this needs another kind of report. */
+const BLOBS_PER_REPORT_MAX = 16_000_000
+
+export async function reportBlobs(
+  manager: Manager,
+  request: RequestOf<'server.report'>,
+  call: IncomingCall<'server.report'>,
+): Promise<ResponseOf<'server.report'>> {
+  mustBeServer(call.peer, request.number)
+  const member = manager.membership.get(request.number)
+  if (!member || member.heardMs === null) throw new HoldfastError('NOT_FOUND', 'register first')
+  let report = manager.reports.get(request.number)
+  if (request.page === 0) {
+    report = { reportId: request.reportId, blobs: [] }
+    manager.reports.set(request.number, report)
+  }
+  if (!report || report.reportId !== request.reportId) {
+    throw new HoldfastError('INVALID_REQUEST', 'begin the report again with page 0')
+  }
+  if (report.blobs.length + request.blobs.length > BLOBS_PER_REPORT_MAX) {
+    throw new HoldfastError('INVALID_REQUEST', `more than ${BLOBS_PER_REPORT_MAX} blobs`)
+  }
+  report.blobs.push(...request.blobs)
+  if (!request.last) return { unknown: 0, missing: 0 }
+  manager.reports.delete(request.number)
+  const result = await manager.catalog.applyReport({
+    server: request.number,
+    beforeMs: member.reportSinceMs,
+    blobs: report.blobs,
+  })
+  member.hasReported = true
+  member.wantsReport = false
+  manager.safeMode.check()
+  const { number } = request
+  if (result.missing > 0)
+    manager.log.warn('a server lacks blobs that it had', { number, ...result })
+  return result
+}

@@ -1,0 +1,289 @@
+// src/manager/manager.ts — who spreads load, confirms replicas and commits snapshots?
+import { HoldfastError } from '../errors.ts'
+import { encodeGrant } from '../identity/index.ts'
+import {
+  type Address,
+  type Clock,
+  type Handlers,
+  type PeerIdentity,
+  type RandomBytes,
+  type Session,
+  serve,
+  type TransportEndpoint,
+} from '../rpc/index.ts'
+import type { Catalog, CatalogMeta, Quorum, ServerRow, SessionRow } from './catalog/catalog.ts'
+import { Claims } from './claims.ts'
+import { assignBackupServer } from './handlers/backup-server-assign.ts'
+import { abortBackup, beginBackup, touchBackup } from './handlers/backup-session.ts'
+import { locateChunks } from './handlers/chunks-locate.ts'
+import { missingChunks } from './handlers/chunks-missing.ts'
+import { storedReplica } from './handlers/replica-stored.ts'
+import { listRepositories, openRepository } from './handlers/repository.ts'
+import { assignServer } from './handlers/server-assign.ts'
+import { heartbeat, registerServer } from './handlers/server-heartbeat.ts'
+import { reportBlobs } from './handlers/server-report.ts'
+import { commitSnapshot } from './handlers/snapshot-commit.ts'
+import { listSnapshots } from './handlers/snapshots-list.ts'
+import { status } from './handlers/status.ts'
+import type { Log } from './log.ts'
+import { Membership } from './membership.ts'
+import { PendingBlobs } from './pending-blobs.ts'
+import { mayCall } from './roles.ts'
+import { SafeMode } from './safe-mode.ts'
+
+export interface ManagerTiming {
+  readonly heartbeatMs: number
+  readonly suspectAfterMissed: number
+  readonly deadMs: number
+  readonly claimMs: number
+  readonly leaseMs: number
+  readonly grantMs: number
+  /** How long a write waits for safe mode to end before it answers SAFE_MODE. */
+  readonly safeModeWaitMs: number
+  /** How long a primary's report waits for the other replica's. */
+  readonly commitWaitMs: number
+}
+
+export const MANAGER_TIMING: ManagerTiming = {
+  heartbeatMs: 2_000,
+  suspectAfterMissed: 5,
+  deadMs: 600_000,
+  claimMs: 10_000,
+  leaseMs: 60_000,
+  grantMs: 900_000,
+  safeModeWaitMs: 5_000,
+  commitWaitMs: 8_000,
+}
+
+export interface ManagerOptions {
+  readonly endpoint: TransportEndpoint
+  readonly catalog: Catalog
+  readonly clusterId: string
+  readonly clock: Clock
+  readonly random: RandomBytes
+  readonly log: Log
+  /** Good replicas that a blob needs. Default 2. */
+  readonly replicas?: number
+  readonly timing?: Partial<ManagerTiming>
+  /** Free space that each server keeps, bytes. */
+  readonly reserveBytes?: number
+}
+
+const AVOID_MS = 15_000
+const SWEEP_MS = 5_000
+const RESERVE_BYTES_DEFAULT = 256 * 2 ** 20
+
+export async function startManager(options: ManagerOptions): Promise<Manager> {
+  const { catalog, clusterId } = options
+  const meta = await catalog.open(clusterId)
+  if (meta.clusterId !== clusterId) {
+    const detail = `the catalog belongs to cluster ${meta.clusterId}, this folder to ${clusterId}`
+    throw new HoldfastError('BAD_FILE', detail)
+  }
+  const manager = new Manager(options, meta, await catalog.servers())
+  manager.start()
+  return manager
+}
+
+export class Manager {
+  readonly catalog: Catalog
+  readonly clock: Clock
+  readonly log: Log
+  readonly meta: CatalogMeta
+  readonly timing: ManagerTiming
+  readonly replicas: number
+  readonly reserveBytes: number
+  readonly membership: Membership
+  readonly claims: Claims
+  readonly pending = new PendingBlobs()
+  readonly safeMode: SafeMode
+  /** Block reports of which pages are still to come, by server. */
+  readonly reports = new Map<
+    number,
+    { reportId: string; blobs: { blobId: string; sizeBytes: number }[] }
+  >()
+  readonly #options: ManagerOptions
+  readonly #sessions = new Map<string, { row: SessionRow; touchedMs: number }>()
+  #stopped = false
+
+  constructor(options: ManagerOptions, meta: CatalogMeta, rows: readonly ServerRow[]) {
+    this.#options = options
+    this.catalog = options.catalog
+    this.clock = options.clock
+    this.log = options.log
+    this.meta = meta
+    this.timing = { ...MANAGER_TIMING, ...options.timing }
+    this.replicas = options.replicas ?? 2
+    this.reserveBytes = options.reserveBytes ?? RESERVE_BYTES_DEFAULT
+    this.membership = new Membership(this.timing, this.clock.nowMs(), rows)
+    this.claims = new Claims(this.timing.claimMs)
+    this.safeMode = new SafeMode(this, !meta.isEmpty)
+  }
+
+  get address(): Address {
+    return this.#options.endpoint.local
+  }
+
+  start(): void {
+    this.#options.endpoint.onSession((session) => this.#serve(session))
+    this.#sweepLater()
+  }
+
+  #serve(session: Session): void {
+    const bind =
+      <A extends unknown[], R>(handler: (manager: Manager, ...args: A) => R) =>
+      (...args: A): R =>
+        handler(this, ...args)
+    const handlers: Handlers = {
+      'repository.open': bind(openRepository),
+      'repository.list': bind(listRepositories),
+      'backup.begin': bind(beginBackup),
+      'backup.touch': bind(touchBackup),
+      'backup.abort': bind(abortBackup),
+      'chunks.missing': bind(missingChunks),
+      'server.assign': bind(assignServer),
+      'snapshot.commit': bind(commitSnapshot),
+      'snapshots.list': bind(listSnapshots),
+      'chunks.locate': bind(locateChunks),
+      status: bind(status),
+      'server.register': bind(registerServer),
+      'server.heartbeat': bind(heartbeat),
+      'server.report': bind(reportBlobs),
+      'backup-server.assign': bind(assignBackupServer),
+      'replica.stored': bind(storedReplica),
+    }
+    const authorize = (method: Parameters<typeof mayCall>[1], peer: PeerIdentity): void =>
+      mayCall(peer, method, { clusterId: this.#options.clusterId, nowMs: this.clock.wallMs() })
+    serve(session, handlers, { clock: this.clock, log: this.log, authorize })
+  }
+
+  /** Sessions that nobody touched lapse; their pins and claims go. */
+  #sweepLater(): void {
+    this.clock.setTimer(() => {
+      if (this.#stopped) return
+      void this.#sweep().finally(() => this.#sweepLater())
+    }, SWEEP_MS)
+  }
+
+  async #sweep(): Promise<void> {
+    this.safeMode.check()
+    const nowMs = this.clock.wallMs()
+    try {
+      const active = [...this.#sessions.values()].filter((s) => s.touchedMs > s.row.touchedMs)
+      await this.catalog.touchSessions(
+        active.map((s) => s.row.sessionId),
+        nowMs,
+      )
+      for (const session of active) {
+        session.row = { ...session.row, touchedMs: session.touchedMs }
+      }
+      for (const id of await this.catalog.lapseSessions(nowMs - this.timing.leaseMs)) {
+        this.endedSession(id)
+        this.log.info('a backup session lapsed', { sessionId: id })
+      }
+    } catch (error) {
+      if (!this.#stopped) this.log.error('cleaning up sessions failed', { error: String(error) })
+    }
+  }
+
+  get quorum(): Quorum {
+    return { live: this.membership.live(this.clock.nowMs()), wanted: this.replicas }
+  }
+
+  randomUnit(): number {
+    const bytes = this.#options.random(4)
+    return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true) / 2 ** 32
+  }
+
+  randomId(): string {
+    return Buffer.from(this.#options.random(16)).toString('hex')
+  }
+
+  // — sessions —
+
+  async addSession(row: SessionRow): Promise<void> {
+    await this.catalog.addSession(row)
+    this.#sessions.set(row.sessionId, { row, touchedMs: row.touchedMs })
+    this.claims.handleActivity(row.sessionId, this.clock.nowMs())
+  }
+
+  /** The session, touched. SESSION_EXPIRED when it is gone or somebody else's. */
+  async session(sessionId: string, peer: PeerIdentity): Promise<SessionRow> {
+    let known = this.#sessions.get(sessionId)
+    if (!known) {
+      const row = await this.catalog.session(sessionId)
+      if (row) {
+        known = { row, touchedMs: row.touchedMs }
+        this.#sessions.set(sessionId, known)
+      }
+    }
+    if (!known || known.row.publicKey !== keyOf(peer)) {
+      const detail = 'the backup session is gone; begin again, what is stored stays valid'
+      throw new HoldfastError('SESSION_EXPIRED', detail)
+    }
+    known.touchedMs = this.clock.wallMs()
+    this.claims.handleActivity(sessionId, this.clock.nowMs())
+    return known.row
+  }
+
+  endedSession(sessionId: string): void {
+    this.#sessions.delete(sessionId)
+    this.claims.release(sessionId)
+  }
+
+  // — grants —
+
+  grant(
+    kind: 'store' | 'replicate' | 'fetch',
+    fields: {
+      repositoryId: string
+      subject: string
+      blobId?: string
+      sessionId?: string
+      sizeBytesMax?: number
+    },
+  ): Uint8Array {
+    const nowMs = this.clock.wallMs()
+    return encodeGrant({
+      version: 1,
+      kind,
+      clusterId: this.#options.clusterId,
+      repositoryId: fields.repositoryId,
+      subject: fields.subject,
+      blobId: fields.blobId ?? null,
+      sessionId: fields.sessionId ?? null,
+      sizeBytesMax: fields.sizeBytesMax ?? 0,
+      notBeforeMs: nowMs,
+      notAfterMs: nowMs + this.timing.grantMs,
+    })
+  }
+
+  get clusterId(): string {
+    return this.#options.clusterId
+  }
+
+  /** Somebody could not use these servers just now. */
+  avoid(numbers: readonly number[]): void {
+    const untilMs = this.clock.nowMs() + AVOID_MS
+    for (const number of numbers) this.membership.avoid(number, untilMs)
+  }
+
+  /** NOT_ENOUGH_SERVERS with what a person needs to know. */
+  notEnoughServers(): HoldfastError {
+    const up = this.membership.up(this.clock.nowMs()).map((member) => member.name)
+    const names = up.length > 0 ? ` (${up.join(', ')})` : ''
+    return new HoldfastError(
+      'NOT_ENOUGH_SERVERS',
+      `${up.length} ${up.length === 1 ? 'server is' : 'servers are'} up${names} with room, ` +
+        `${this.replicas} are needed; start more servers and repeat the command`,
+    )
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#options.endpoint.close()
+    await this.catalog.close()
+  }
+}
+
+export const keyOf = (peer: PeerIdentity): string => Buffer.from(peer.publicKey).toString('hex')
