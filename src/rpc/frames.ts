@@ -1,0 +1,50 @@
+// src/rpc/frames.ts — where does one header end and the next begin?
+//
+// A frame is a length (u32 little-endian) and so many bytes of CBOR.
+import { decodeCbor, encodeCbor } from './cbor.ts'
+import type { StreamReader } from './stream-reader.ts'
+
+export const FRAME_BYTES_MAX = 4 * 2 ** 20
+const LENGTH_BYTES = 4
+
+export type Frame = { ok: true; value: unknown } | { ok: false; defect: string }
+
+/** Throws RangeError when the value is larger than a peer accepts. */
+export function encodeFrame(value: unknown): Uint8Array {
+  const body = encodeCbor(value)
+  if (body.length > FRAME_BYTES_MAX) {
+    throw new RangeError(`${body.length} bytes, more than ${FRAME_BYTES_MAX}`)
+  }
+  const frame = Buffer.allocUnsafe(LENGTH_BYTES + body.length)
+  frame.writeUInt32LE(body.length, 0)
+  frame.set(body, LENGTH_BYTES)
+  return frame
+}
+
+/** One frame; null when the stream ended before it. Memory: what has arrived of it. Rejects with
+ * the stream's error only: bad bytes are a defect. */
+export async function readFrame(reader: StreamReader): Promise<Frame | null> {
+  const head = await readUpTo(reader, LENGTH_BYTES)
+  if (head.length === 0) return null
+  if (head.length < LENGTH_BYTES) return { ok: false, defect: 'the length is cut off' }
+  const lengthBytes = head.readUInt32LE(0)
+  if (lengthBytes > FRAME_BYTES_MAX) {
+    return { ok: false, defect: `a header of ${lengthBytes} bytes, more than ${FRAME_BYTES_MAX}` }
+  }
+  const body = await readUpTo(reader, lengthBytes)
+  if (body.length < lengthBytes) return { ok: false, defect: 'the header is cut off' }
+  return decodeCbor(body)
+}
+
+async function readUpTo(reader: StreamReader, lengthBytes: number): Promise<Buffer> {
+  const pieces: Uint8Array[] = []
+  let missing = lengthBytes
+  while (missing > 0) {
+    const bytes = await reader.next()
+    if (bytes === null) break
+    pieces.push(bytes.length > missing ? bytes.subarray(0, missing) : bytes)
+    if (bytes.length > missing) reader.unread(bytes.subarray(missing))
+    missing -= Math.min(bytes.length, missing)
+  }
+  return Buffer.concat(pieces) // a copy: values decoded from it don't keep the pieces alive
+}
