@@ -1,0 +1,76 @@
+// src/manager/main.ts — how does the manager run as a process of its own?
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { HoldfastError } from '../errors.ts'
+import { createCluster, lockFolder } from '../identity/index.ts'
+import { createEndpoint, type Log, systemClock, systemRandom } from '../rpc/index.ts'
+import { openCatalog } from './catalog/open.ts'
+import { type ManagerTiming, startManager } from './manager.ts'
+
+/** Those parts of the config that the manager needs. */
+export interface ManagerConfig {
+  readonly manager: {
+    readonly name: string
+    readonly host: string
+    readonly port: number
+    readonly bind?:
+      | { readonly host?: string | undefined; readonly port?: number | undefined }
+      | undefined
+  }
+  readonly replicas?: number
+  readonly timing?: Partial<ManagerTiming>
+  readonly limits?: { readonly reserveBytes?: number | undefined } | undefined
+}
+
+export interface RunManagerOptions {
+  readonly config: ManagerConfig
+  /** Absolute. The manager's own folder is manager in it. */
+  readonly dataDir: string
+  readonly log: Log
+  /** Ends the manager. */
+  readonly signal: AbortSignal
+  readonly onReady?: (what: { name: string; host: string; port: number }) => void
+}
+
+/** Resolves when `signal` has fired and everything is closed. Rejects with DATA_FOLDER_LOCKED,
+ * BAD_FILE, PORT_IN_USE. */
+export async function runManager(options: RunManagerOptions): Promise<void> {
+  const { config, dataDir, log, signal } = options
+  const { name, host, port, bind } = config.manager
+  const folder = join(dataDir, 'manager')
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await using ends = new AsyncDisposableStack()
+  const lock = await lockFolder(folder)
+  ends.defer(() => lock.release())
+
+  const wallMs = (): number => systemClock.wallMs()
+  const { identity, cluster } = await createCluster({ dataDir, name, wallMs })
+  const where = { host: bind?.host ?? host, port: bind?.port ?? port }
+  const endpoint = await createEndpoint({ bind: where, identity }).catch((error) => {
+    throw listenError(error, where)
+  })
+  const { replicas, timing, limits } = config
+  const manager = await startManager({
+    endpoint,
+    catalog: openCatalog(join(folder, 'catalog.sqlite')),
+    clusterId: cluster.clusterId,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    ...(replicas !== undefined && { replicas }),
+    ...(timing && { timing }),
+    ...(limits?.reserveBytes !== undefined && { reserveBytes: limits.reserveBytes }),
+  })
+  ends.defer(() => manager.stop())
+  log.info('the manager serves', { clusterId: cluster.clusterId, epoch: manager.meta.epoch })
+  options.onReady?.({ name, host, port })
+  if (signal.aborted) return
+  await new Promise<void>((stop) => signal.addEventListener('abort', () => stop(), { once: true }))
+}
+
+function listenError(error: unknown, where: { host: string; port: number }): unknown {
+  const { cause } = error as { cause?: { code?: string } }
+  if (cause?.code !== 'EADDRINUSE') return error
+  const detail = `port ${where.port} on ${where.host} is in use: stop the other program or change manager.port in the config`
+  return new HoldfastError('PORT_IN_USE', detail, { cause: error })
+}
