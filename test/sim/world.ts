@@ -43,6 +43,7 @@ export class World {
   readonly #complaints: string[] = []
   readonly #stamp = Buffer.alloc(8)
   #steps = 0
+  #endedMs: number | null = null
 
   /** `link` holds for every direction between two parties unless changed in `linkBetween`. */
   constructor(seed: number, link: Partial<LinkOptions> = {}) {
@@ -129,6 +130,7 @@ export class World {
     }
     const isEmpty = (): boolean => this.parties.every((p) => p.endpoint.connectionCount === 0)
     if (!this.runUntil(isEmpty, LINGER_MS_MAX)) this.complain('connections outlive their close')
+    this.#endedMs = this.nowMs
     this.#checkIdle()
     if (this.#complaints.length > 0) this.#fail()
   }
@@ -149,7 +151,7 @@ export class World {
       probes: 0,
       crcErrors: 0,
       eagain: 0,
-      virtualMs: this.nowMs,
+      virtualMs: this.#endedMs ?? this.nowMs,
     }
     for (const { counts } of this.links) {
       for (const name of Object.keys(counts) as (keyof LinkCounts)[]) report[name] += counts[name]

@@ -1,0 +1,222 @@
+// test/protocol/scenarios/load.test.ts — does the transport carry much, many and mixed things fairly?
+import * as assert from 'uvu/assert'
+import { MIB, runScenarios, type Scenario } from './stage.ts'
+
+const LINK = { rateMbit: 100, delayMs: 10, queueBytes: 250_000 }
+
+const scenarios: Scenario[] = [
+  {
+    name: 'a 64 MiB stream of 64-byte writes',
+    link: { rateMbit: 1_000, delayMs: 1, queueBytes: 2_000_000 },
+    client: { endpoint: { mtuBytes: 8_952 } },
+    server: { endpoint: { mtuBytes: 8_952 } },
+    act: (stage) => {
+      const connection = stage.connect()
+      const flow = stage.send(connection, { totalBytes: 64 * MIB, writeBytes: 64 })
+      stage.waitFor('64 MiB', () => flow.doneMs !== null, 30_000)
+      assert.is(stage.server.receivedBytes, 64 * MIB)
+    },
+    // About 7 400 packets: writes are joined, whatever their size.
+    happened: ({ sentBytes }, stage) =>
+      sentBytes < 67.5 * MIB && stage.up.counts.sent < 12_000 && stage.up.counts.sent > 7_000,
+  },
+  {
+    name: '1,000 simultaneous streams over 2 % loss',
+    link: { ...LINK, lossRatio: 0.02 },
+    act: (stage) => {
+      const connection = stage.connect()
+      stage.server.isReading = false
+      const flows = Array.from({ length: 1_000 }, (_, i) =>
+        stage.send(connection, { totalBytes: 1_000 + i }),
+      )
+      stage.waitFor('all to be open', () => stage.server.intakes.length === 1_000, 30_000)
+      stage.server.resumeReading()
+      stage.waitFor('1,000 streams', () => flows.every((flow) => flow.doneMs !== null), 60_000)
+      const finished = stage.server.intakes.filter((intake) => intake.finishedMs !== null)
+      assert.is(finished.length, 1_000)
+    },
+    happened: (report) => report.dropped > 10,
+  },
+  {
+    name: '3,000 short streams through a limit of 16',
+    link: LINK,
+    server: { endpoint: { limits: { streamsMax: 16 } } },
+    act: (stage) => {
+      const connection = stage.connect()
+      for (let i = 0; i < 3_000; i += 1) stage.client.send(connection, { totalBytes: 100 })
+      const isDone = (): boolean =>
+        stage.client.flows.length === 3_000 && stage.client.flows.every((f) => f.doneMs !== null)
+      stage.waitFor('3,000 streams', isDone, 120_000)
+    },
+    happened: (_report, stage) => stage.nowMs > 1_000, // about 190 rounds of 16
+  },
+  {
+    name: 'a receiver that stops reading stops the sender, and nobody else',
+    link: LINK,
+    act: (stage) => {
+      const connection = stage.connect()
+      stage.server.isReading = false
+      const flow = stage.send(connection, { totalBytes: 64 * MIB })
+      stage.world.run(5_000)
+      const held = stage.up.counts.sentBytes
+      assert.ok(held < 3 * MIB, `${held} bytes were sent to a reader that reads nothing`)
+      assert.ok(
+        flow.writtenBytes < 10 * MIB,
+        `${flow.writtenBytes} bytes were taken from the writer`,
+      )
+      stage.world.run(20_000)
+      assert.ok(stage.up.counts.sentBytes - held < 20_000, 'a stopped stream keeps quiet')
+      assert.is(connection.state, 'open')
+      stage.server.resumeReading()
+      stage.waitFor('the rest', () => flow.doneMs !== null, 30_000)
+      assert.is(stage.server.receivedBytes, 64 * MIB)
+    },
+    happened: (report) => report.virtualMs > 25_000,
+  },
+  {
+    name: 'a queue of 20 packets (0.1 of the path)',
+    link: { rateMbit: 100, delayMs: 12, queueBytes: 30_000 },
+    act: (stage) => {
+      const ms = stage.transfer(stage.connect(), 16 * MIB, 60_000)
+      const mbit = (16 * MIB * 8) / ms / 1_000
+      assert.ok(mbit > 15, `${mbit.toFixed(0)} Mbit/s`)
+    },
+    happened: (report) => report.overflowed > 0,
+  },
+  {
+    name: 'the rate falls to a tenth, then comes back',
+    link: { rateMbit: 100, delayMs: 10, queueBytes: 125_000 },
+    act: (stage) => {
+      const connection = stage.connect()
+      const flow = stage.send(connection, { totalBytes: 24 * MIB })
+      const setRate = (rateMbit: number): void => {
+        stage.up.options.rateMbit = rateMbit
+      }
+      stage.world.run(800)
+      setRate(10)
+      stage.world.run(3_000)
+      setRate(100)
+      stage.waitFor('the rest', () => flow.doneMs !== null, 20_000)
+    },
+    happened: (report) => report.overflowed > 0 && report.virtualMs > 4_000,
+  },
+  {
+    name: 'a way back that is 100 times slower',
+    link: { rateMbit: 100, delayMs: 10, queueBytes: 250_000 },
+    act: (stage) => {
+      stage.down.options.rateMbit = 1
+      stage.down.options.queueBytes = 10_000
+      const ms = stage.transfer(stage.connect(), 16 * MIB, 30_000)
+      const mbit = (16 * MIB * 8) / ms / 1_000
+      assert.ok(mbit > 40, `${mbit.toFixed(0)} of 100 Mbit/s`)
+      const backRatio = stage.down.counts.sentBytes / stage.up.counts.sentBytes
+      assert.ok(backRatio < 0.02, `${(100 * backRatio).toFixed(1)} % of the bytes go back as ACKs`)
+    },
+    happened: (_report, stage) => stage.down.counts.sent > 100,
+  },
+  {
+    name: 'a round trip of 50 µs at a gigabit',
+    link: { rateMbit: 1_000, delayMs: 0.025, queueBytes: 500_000 },
+    act: (stage) => {
+      const ms = stage.transfer(stage.connect(), 16 * MIB, 10_000)
+      const mbit = (16 * MIB * 8) / ms / 1_000
+      assert.ok(mbit > 100, `${mbit.toFixed(0)} Mbit/s`)
+    },
+    happened: (report) => report.delivered > 10_000,
+  },
+  {
+    name: 'a round trip of 300 ms',
+    link: { rateMbit: 50, delayMs: 150, queueBytes: 2_000_000 },
+    act: (stage) => {
+      const ms = stage.transfer(stage.connect(), 16 * MIB, 60_000)
+      const mbit = (16 * MIB * 8) / ms / 1_000
+      assert.ok(mbit > 15, `${mbit.toFixed(0)} of 50 Mbit/s: windows must grow`)
+    },
+    happened: (report) => report.virtualMs > 2_500,
+  },
+  {
+    name: 'requests stay quick beside a stream that fills the link',
+    link: { rateMbit: 50, delayMs: 5, queueBytes: 60_000 },
+    act: (stage) => {
+      const connection = stage.connect()
+      stage.send(connection, { totalBytes: 24 * MIB, urgency: 5 })
+      stage.world.run(500)
+      const tookMs: number[] = []
+      for (let i = 0; i < 100; i += 1) {
+        const flow = stage.send(connection, { totalBytes: 300, urgency: 0 })
+        const answer = stage.client.intakes.at(-1)!
+        stage.waitFor('an answer', () => answer.finishedMs !== null, 2_000)
+        tookMs.push(answer.finishedMs! - flow.startedMs)
+        stage.world.run(7)
+      }
+      tookMs.sort((a, b) => a - b)
+      // A round trip of 10 ms, and at most a full queue (9.6 ms) in front.
+      assert.ok(tookMs[50]! < 25, `half of the requests took more than ${tookMs[50]} ms`)
+      assert.ok(tookMs[95]! < 60, `one in twenty took more than ${tookMs[95]} ms`)
+    },
+    happened: (_report, stage) => stage.up.counts.queueBytesMax > 30_000,
+  },
+  {
+    name: 'the last urgency still gets its share',
+    link: { rateMbit: 50, delayMs: 5, queueBytes: 100_000 },
+    act: (stage) => {
+      const connection = stage.connect()
+      const bulk = stage.send(connection, { totalBytes: 48 * MIB, urgency: 2 })
+      const repair = stage.send(connection, { totalBytes: 48 * MIB, urgency: 7 })
+      stage.world.run(4_000)
+      const read = (id: number): number =>
+        stage.server.intakes.find((intake) => intake.streamId === id)!.receivedBytes
+      const share = read(repair.streamId) / (read(bulk.streamId) + read(repair.streamId))
+      assert.ok(share > 0.03 && share < 0.2, `the lowest class got ${(100 * share).toFixed(1)} %`)
+      for (const { streamId } of [bulk, repair]) connection.reset(streamId, 1)
+      stage.client.driver.wake()
+    },
+    happened: (report) => report.sentBytes > 10 * MIB,
+  },
+  {
+    name: 'two equal streams share evenly',
+    link: { rateMbit: 50, delayMs: 5, queueBytes: 100_000 },
+    act: (stage) => {
+      const connection = stage.connect()
+      const flows = [0, 1].map(() => stage.send(connection, { totalBytes: 8 * MIB }))
+      stage.waitFor('one stream', () => flows.some((flow) => flow.doneMs !== null), 20_000)
+      const [a, b] = stage.server.intakes.map((intake) => intake.receivedBytes)
+      assert.ok(Math.min(a!, b!) > 6.5 * MIB, `${a} beside ${b}`)
+      stage.waitFor('the other', () => flows.every((flow) => flow.doneMs !== null), 20_000)
+    },
+    happened: (report) => report.sentBytes > 16 * MIB,
+  },
+  {
+    name: 'trickling for a minute, then bulk',
+    link: { rateMbit: 100, delayMs: 20, queueBytes: 500_000 },
+    act: (stage) => {
+      const connection = stage.connect()
+      for (let i = 0; i < 60; i += 1) {
+        stage.send(connection, { totalBytes: 500 })
+        stage.world.run(1_000)
+      }
+      const trickled = connection.stats().cwndBytes
+      assert.ok(trickled < 2 * MIB, `a window of ${trickled} bytes that nothing has tested`)
+      const ms = stage.transfer(connection, 8 * MIB, 20_000)
+      assert.ok(ms < 3_000, `8 MiB took ${ms.toFixed()} ms`)
+    },
+    happened: (report) => report.virtualMs > 60_000,
+  },
+  {
+    name: 'both directions at full rate',
+    link: { rateMbit: 50, delayMs: 10, queueBytes: 150_000 },
+    act: (stage) => {
+      const connection = stage.connect()
+      const up = stage.send(connection, { totalBytes: 8 * MIB })
+      const back = stage.server.connections[0]!
+      const down = stage.server.send(back, { totalBytes: 8 * MIB })!
+      stage.waitFor('both', () => up.doneMs !== null && down.doneMs !== null, 30_000)
+      assert.is(stage.client.receivedBytes, 8 * MIB)
+      assert.is(stage.server.receivedBytes, 8 * MIB)
+    },
+    happened: (_report, stage) =>
+      Math.min(stage.up.counts.sentBytes, stage.down.counts.sentBytes) > 8 * MIB,
+  },
+]
+
+runScenarios('load', scenarios)
