@@ -1,0 +1,221 @@
+// test/protocol/udp/endpoint.test.ts — what do sockets refuse, share and survive?
+import { createSocket } from 'node:dgram'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import {
+  type CreateEndpointOptions,
+  createEndpoint,
+  type LocalIdentity,
+  type Session,
+  type TransportEndpoint,
+  TransportError,
+} from '../../../protocol/index.ts'
+
+const identityOf = (number: number): LocalIdentity => ({
+  publicKey: new Uint8Array(32).fill(number),
+  secretKey: new Uint8Array(32),
+  certificate: new Uint8Array(0),
+})
+
+const open = (number: number, options: Partial<CreateEndpointOptions> = {}) =>
+  createEndpoint({ bind: { host: '127.0.0.1', port: 0 }, identity: identityOf(number), ...options })
+
+const addressOf = (endpoint: TransportEndpoint, number: number) => ({
+  ...endpoint.local,
+  publicKey: identityOf(number).publicKey,
+})
+
+async function failure(promise: Promise<unknown>): Promise<TransportError> {
+  const error = await promise.then(
+    () => null,
+    (reason) => reason,
+  )
+  assert.instance(error, TransportError)
+  return error as TransportError
+}
+
+const test = suite('protocol: endpoints over UDP')
+
+test('a port in use is named, with the system error as cause', async () => {
+  const first = await open(1)
+  const error = await failure(open(2, { bind: first.local }))
+  assert.is(error.code, 'ERR_HOLDFAST_SOCKET')
+  assert.is((error.cause as NodeJS.ErrnoException).code, 'EADDRINUSE')
+  assert.ok(error.message.includes(String(first.local.port)))
+  await first.close()
+})
+
+test('only the loopback is served until packets are encrypted', async () => {
+  for (const host of ['0.0.0.0', '::', '192.168.1.1', '2001:db8::1', 'localhost', '127.evil.com']) {
+    const error = await failure(open(1, { bind: { host, port: 0 } }))
+    assert.is(error.code, 'ERR_HOLDFAST_INVALID', host)
+    assert.match(error.message, 'not encrypted')
+  }
+  const endpoint = await open(1)
+  const publicKey = identityOf(2).publicKey
+  const dial = (host: string, port: number) => failure(endpoint.connect({ host, port, publicKey }))
+  assert.is((await dial('8.8.8.8', 1)).code, 'ERR_HOLDFAST_INVALID')
+  assert.is((await dial('::1', 1)).code, 'ERR_HOLDFAST_INVALID')
+  assert.is((await dial('127.0.0.1', 0)).code, 'ERR_HOLDFAST_INVALID')
+  await endpoint.close()
+})
+
+test('IPv6 works as IPv4 does', async () => {
+  const bind = { host: '::1', port: 0 }
+  const server = await open(2, { bind })
+  const client = await open(1, { bind })
+  const received = Promise.withResolvers<string>()
+  server.onSession((session) =>
+    session.onStream(async (stream) => {
+      let text = ''
+      for await (const part of stream) text += part
+      received.resolve(text)
+    }),
+  )
+  const session = await client.connect(addressOf(server, 2))
+  session.openStream({ direction: 'uni' }).end('over six')
+  assert.is(await received.promise, 'over six')
+  await client.close()
+  await server.close()
+})
+
+test('nobody at the port, and the wrong key: both say so in time', async () => {
+  const limits = { handshakeTimeoutMs: 400 }
+  const client = await open(1, { limits })
+  const server = await open(2)
+  const gone = await open(3)
+  const nowhere = addressOf(gone, 3)
+  await gone.close()
+  const [silent, wrong] = await Promise.all([
+    failure(client.connect(nowhere)),
+    failure(client.connect(addressOf(server, 9))),
+  ])
+  assert.is(silent.code, 'ERR_HOLDFAST_HANDSHAKE_TIMEOUT')
+  assert.match(silent.message, String(nowhere.port))
+  // A server does not answer who does not know its key, as if it were not there.
+  assert.is(wrong.code, 'ERR_HOLDFAST_HANDSHAKE_TIMEOUT')
+  await client.close()
+  await server.close()
+})
+
+test('an endpoint that does not accept, and one without a handler, refuse', async () => {
+  const client = await open(1)
+  const closed = await open(2, { accepts: false })
+  assert.is((await failure(client.connect(addressOf(closed, 2)))).code, 'ERR_HOLDFAST_REFUSED')
+  const handlerless = await open(3)
+  const session = await client.connect(addressOf(handlerless, 3))
+  const { error } = await session.closed
+  assert.is(error?.remote, true)
+  assert.match(error!.message, 'nobody accepts')
+  for (const endpoint of [client, closed, handlerless]) await endpoint.close()
+})
+
+test('AbortSignal ends a dial: before, during, and not after', async () => {
+  const client = await open(1)
+  const server = await open(2)
+  server.onSession(() => {})
+  const gone = await open(3)
+  const nowhere = addressOf(gone, 3)
+  await gone.close()
+  const before = await failure(client.connect(nowhere, { signal: AbortSignal.abort('no') }))
+  assert.is(before.code, 'ERR_HOLDFAST_ABORTED')
+  assert.is(before.cause, 'no')
+  const during = new AbortController()
+  const dial = client.connect(nowhere, { signal: during.signal })
+  setTimeout(() => during.abort(), 20)
+  assert.is((await failure(dial)).code, 'ERR_HOLDFAST_ABORTED')
+  const after = new AbortController()
+  const session = await client.connect(addressOf(server, 2), { signal: after.signal })
+  after.abort()
+  assert.is(session.isOpen, true)
+  await client.close()
+  await server.close()
+  assert.is((await failure(client.connect(nowhere))).code, 'ERR_HOLDFAST_CLOSED')
+})
+
+test('closing an endpoint ends a dial under way, and closes twice as once', async () => {
+  const client = await open(1)
+  const gone = await open(3)
+  const nowhere = addressOf(gone, 3)
+  await gone.close()
+  const dial = failure(client.connect(nowhere))
+  await Promise.all([client.close(), client.close()])
+  assert.is((await dial).code, 'ERR_HOLDFAST_CLOSED')
+})
+
+test('100 clients on one socket, all at once, each with its own bytes', async () => {
+  const server = await open(2)
+  server.onSession((session) =>
+    session.onStream(async (stream) => {
+      for await (const part of stream) if (!stream.write(Buffer.from(part))) await drained(stream)
+      stream.end()
+    }),
+  )
+  const clients = await Promise.all(Array.from({ length: 20 }, () => open(1)))
+  const sessions: Session[] = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => clients[i % 20]!.connect(addressOf(server, 2))),
+  )
+  const echoed = sessions.map(async (session, i) => {
+    const stream = session.openStream()
+    stream.end(Buffer.alloc(200_000, i))
+    let bytes = 0
+    for await (const part of stream) {
+      assert.ok(part.every((byte: number) => byte === i))
+      bytes += part.length
+    }
+    return bytes
+  })
+  assert.equal(await Promise.all(echoed), new Array(100).fill(200_000))
+  await Promise.all(clients.map((client) => client.close()))
+  await server.close()
+})
+
+test('garbage on the socket changes nothing', async () => {
+  const server = await open(2)
+  server.onSession((session) => session.onStream((stream) => stream.pipe(stream)))
+  const client = await open(1)
+  const session = await client.connect(addressOf(server, 2))
+  const noise = createSocket('udp4')
+  for (let length = 0; length < 300; length += 1) {
+    const bytes = Buffer.alloc(length * 7, length)
+    bytes[0] = 0x0b
+    bytes[1] = 0x26
+    noise.send(bytes, server.local.port, server.local.host)
+  }
+  const stream = session.openStream()
+  stream.end('through the noise')
+  let text = ''
+  for await (const part of stream) text += part
+  assert.is(text, 'through the noise')
+  noise.close()
+  await client.close()
+  await server.close()
+})
+
+test('an idle endpoint with a session burns no CPU', async () => {
+  const server = await open(2)
+  server.onSession(() => {})
+  const client = await open(1)
+  await client.connect(addressOf(server, 2))
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  let turns = 0
+  const count = (): void => {
+    turns += 1
+  }
+  const before = performance.eventLoopUtilization()
+  await new Promise((resolve) => setTimeout(resolve, 1_000))
+  count()
+  const { active, idle } = performance.eventLoopUtilization(before)
+  assert.ok(
+    active / (active + idle) < 0.2,
+    `${((100 * active) / (active + idle)).toFixed()} % busy`,
+  )
+  assert.is(turns, 1)
+  await client.close()
+  await server.close()
+})
+
+const drained = (stream: NodeJS.EventEmitter): Promise<void> =>
+  new Promise((resolve) => stream.once('drain', resolve))
+
+test.run()
