@@ -3,7 +3,6 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
 import { enrol, lockFolder } from '../identity/index.ts'
-import { LIMITS } from '../messages.ts'
 import { createEndpoint, systemClock, systemRandom, type TransportEndpoint } from '../rpc/index.ts'
 import { failpointFrom } from './failpoints.ts'
 import type { Log } from './log.ts'
@@ -22,7 +21,9 @@ export interface ServerConfig {
     readonly name: string
     readonly host: string
     readonly port: number
-    readonly bind?: { readonly host?: string; readonly port?: number } | undefined
+    readonly bind?:
+      | { readonly host?: string | undefined; readonly port?: number | undefined }
+      | undefined
   }[]
   readonly limits?: { readonly reserveBytes?: number | undefined } | undefined
 }
@@ -66,7 +67,6 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   const { store, problems } = await DiskStore.open({
     folder,
     reserveBytes: config.limits?.reserveBytes ?? RESERVE_BYTES_DEFAULT,
-    blobSizeBytesMax: LIMITS.blobSizeBytesMax,
     nowMs,
     reach,
   })

@@ -1,0 +1,53 @@
+#!/usr/bin/env node
+// bin/holdfast.js — how does holdfast start on a machine whose Node may be too old?
+//
+// Plain JavaScript that Node 20 understands. The program itself needs Node 24: where this one is
+// older, the Node that is pinned as a dependency runs it, with our signals and its exit code.
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { constants } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const NODE_MAJOR_MIN = 24
+const ENTRY = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2']
+
+if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR_MIN)
+  await import('../src/cli/main.ts')
+else runWithPinnedNode()
+
+function runWithPinnedNode() {
+  const node = pinnedNode()
+  if (!node) {
+    process.stderr.write(
+      `holdfast needs Node ${NODE_MAJOR_MIN}; this is ${process.version}, and the pinned one is ` +
+        'missing. Run `npm ci` in the folder of holdfast.\n',
+    )
+    process.exit(1)
+  }
+  // A pipe that nobody writes: its end tells the child that we were killed, whatever the signal.
+  const child = spawn(node, [ENTRY, ...process.argv.slice(2)], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, HOLDFAST_LAUNCHED: '1' },
+  })
+  for (const signal of SIGNALS) process.on(signal, () => child.kill(signal))
+  child.on('error', (error) => {
+    process.stderr.write(`holdfast: cannot start ${node}: ${error.message}\n`)
+    process.exit(1)
+  })
+  child.on('exit', (code, signal) => {
+    process.exit(signal ? 128 + (constants.signals[signal] ?? 0) : (code ?? 1))
+  })
+}
+
+function pinnedNode() {
+  try {
+    const home = dirname(createRequire(import.meta.url).resolve('node/package.json'))
+    const path = join(home, 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
+    return existsSync(path) ? path : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,42 @@
+// src/cli/commands/status.ts — how is the cluster?
+import type { ClusterStatus } from '../../client/index.ts'
+import { formatBytes, plural } from '../format.ts'
+import { interruptSignal } from '../interrupt.ts'
+import type { Output } from '../output.ts'
+import type { Settings } from '../settings.ts'
+import { withClient } from './with-client.ts'
+
+const ENROL_WAIT_MS = 1_000
+const DEADLINE_MS = 3_000
+
+/** Answers or fails within 5 s. */
+export async function runStatus(settings: Settings, output: Output): Promise<number> {
+  const options = { signal: interruptSignal(), enrolWaitMs: ENROL_WAIT_MS }
+  const status = await withClient(settings, options, (client) =>
+    client.status({ deadlineMs: DEADLINE_MS }),
+  )
+  output.result({ type: 'status', ...status }, describeStatus(status))
+  return 0
+}
+
+/** One line per server, then what is stored. */
+export function describeStatus(status: ClusterStatus): string[] {
+  const width = Math.max(...status.servers.map((server) => server.name.length), 6)
+  const rows = status.servers.map((server) => {
+    const name = server.name.padEnd(width)
+    const used = formatBytes(server.usedBytes).padStart(10)
+    const free = formatBytes(server.freeBytes).padStart(10)
+    return `${name}  ${server.state.padEnd(8)} ${used} used ${free} free  ${plural(server.blobs, 'blob')}`
+  })
+  const { total, underReplicated, lost } = status.blobs
+  const health =
+    underReplicated === 0
+      ? 'all of them on two servers'
+      : `${underReplicated} lack a second copy (back up again to mend), ${lost} have none`
+  const safe = status.safeMode ? ['safe mode: the manager waits for its servers to report'] : []
+  return [
+    ...(rows.length > 0 ? rows : ['no server has ever registered']),
+    `${plural(total, 'blob')}, ${health}; ${plural(status.snapshots, 'snapshot')}`,
+    ...safe,
+  ]
+}
