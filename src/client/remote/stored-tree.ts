@@ -1,0 +1,85 @@
+// src/client/remote/stored-tree.ts — what is in a snapshot that is already stored?
+import {
+  type ChunkRef,
+  decodeSnapshot,
+  readContent,
+  readTree,
+  type SnapshotRecord,
+  type TreeEntry,
+} from '../../chunk/index.ts'
+import type { TreeCache } from './tree-cache.ts'
+
+/** An entry whose bytes are Buffers of their own. */
+export interface StoredEntry extends TreeEntry {
+  readonly name: Buffer
+  readonly user: Buffer
+  readonly group: Buffer
+  readonly target: Buffer | null
+}
+
+/** Entries looked at ahead, so that the nodes of subfolders are on their way when they are needed. */
+const AHEAD = 256
+
+export class StoredTree {
+  readonly #cache: TreeCache
+
+  constructor(cache: TreeCache) {
+    this.#cache = cache
+  }
+
+  readonly #load = (id: string): Promise<Uint8Array> => this.#cache.load(id)
+
+  /** Rejects with NOT_FOUND or CORRUPT. */
+  async snapshot(id: string): Promise<SnapshotRecord> {
+    return decodeSnapshot(await this.#load(id))
+  }
+
+  prefetch(ids: Iterable<string>): void {
+    this.#cache.prefetch(ids)
+  }
+
+  /** The entries of one folder, in byte order of the names. */
+  async *entries(node: string): AsyncGenerator<StoredEntry> {
+    let ahead: StoredEntry[] = []
+    for await (const entry of readTree(this.#load, node)) {
+      ahead.push(owned(entry))
+      if (ahead.length < AHEAD) continue
+      yield* this.#announced(ahead)
+      ahead = []
+    }
+    yield* this.#announced(ahead)
+  }
+
+  *#announced(entries: StoredEntry[]): Generator<StoredEntry> {
+    this.prefetch(entries.flatMap((entry) => entry.subtree ?? []))
+    yield* entries
+  }
+
+  /** A file's chunks, in order. */
+  content(entry: TreeEntry): AsyncGenerator<ChunkRef> {
+    return readContent(this.#load, entry)
+  }
+
+  /** All ids that a file's content depends on: its chunks, and the nodes that list them. */
+  async *contentIds(entry: TreeEntry): AsyncGenerator<string> {
+    const nodes: string[] = []
+    const load = (id: string): Promise<Uint8Array> => {
+      nodes.push(id)
+      return this.#load(id)
+    }
+    for await (const { id } of readContent(load, entry)) {
+      yield* nodes.splice(0)
+      yield id
+    }
+    yield* nodes
+  }
+}
+
+/** The reader hands out views of a node; an entry outlives it. */
+const owned = (entry: TreeEntry): StoredEntry => ({
+  ...entry,
+  name: Buffer.from(entry.name),
+  user: Buffer.from(entry.user),
+  group: Buffer.from(entry.group),
+  target: entry.target && Buffer.from(entry.target),
+})
