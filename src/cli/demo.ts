@@ -1,0 +1,166 @@
+// src/cli/demo.ts — what does holdfast do, shown step by step without a terminal? (npm run demo)
+//
+// A cluster of its own on free ports: both clients store their three demonstration files, a server
+// is killed, everything is restored and compared byte for byte.
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join, resolve } from 'node:path'
+import { type Config, loadConfig } from '../../config.ts'
+import { HoldfastError } from '../errors.ts'
+import { createEndpoint } from '../rpc/index.ts'
+import { startNodes, stopNodes } from './commands/up.ts'
+import { withClient } from './commands/with-client.ts'
+import { makeDemoFiles } from './demo-files.ts'
+import { formatBytes, plural } from './format.ts'
+import { interruptSignal } from './interrupt.ts'
+import { Output } from './output.ts'
+import type { Settings } from './settings.ts'
+
+const READY_MS_MAX = 30_000
+const KILLED = 2
+
+const output = new Output({ isJson: false, isVerbose: false })
+process.exitCode = await demo(process.argv.slice(2)).catch((error) => output.fail(error))
+process.exit()
+
+async function demo(words: readonly string[]): Promise<number> {
+  const signal = interruptSignal()
+  const given = folderFrom(words)
+  const dataDir = given ?? (await mkdtemp(join(tmpdir(), 'holdfast-demo-')))
+  await mkdir(dataDir, { recursive: true })
+  const config = await onFreePorts(await loadConfig(null), dataDir)
+  const configPath = join(dataDir, 'config.json')
+  const base: Settings = { config, configPath, dataDir, clientNumber: 1, clientName: '' }
+  step(`1. Start the manager and ${config.servers.length} servers in ${dataDir}`)
+  const nodes = await startNodes(base)
+  try {
+    await Promise.race([Promise.all(nodes.map((node) => node.ready)), tooLate(nodes, signal)])
+    say(`   all serve: ${nodes.map(({ name, child }) => `${name} (pid ${child.pid})`).join(', ')}`)
+    const wrong = await backUpKillRestore(base, nodes, signal)
+    if (wrong.length > 0) {
+      for (const line of wrong) say(`   DIFFERENT: ${line}`)
+      return 1
+    }
+    step('Done: every file came back as it was, with one of the servers dead.')
+    return 0
+  } finally {
+    await stopNodes(nodes)
+    if (given === null) await rm(dataDir, { recursive: true, force: true })
+  }
+}
+
+/** Returns one line per difference. */
+async function backUpKillRestore(
+  base: Settings,
+  nodes: Awaited<ReturnType<typeof startNodes>>,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const { config, dataDir } = base
+  const snapshots: string[] = []
+  step('2. Each client stores its three files')
+  for (const [index, client] of config.clients.entries()) {
+    const settings = { ...base, clientNumber: index + 1, clientName: client.name }
+    const paths = [client.FILE_1, client.FILE_2, client.FILE_3]
+    const summary = await withClient(settings, { signal }, (opened) =>
+      opened.backup({ paths, signal }),
+    )
+    snapshots.push(summary.snapshot)
+    say(
+      `   ${client.name}: ${paths.map((path) => basename(path)).join(', ')} (${formatBytes(summary.bytes)}) ` +
+        `→ snapshot ${summary.snapshot.slice(0, 8)}, stored on two servers`,
+    )
+  }
+  const one = { ...base, clientName: config.clients[0]?.name ?? '' }
+  const { blobs, servers } = await withClient(one, { signal }, (client) => client.status())
+  for (const { name, usedBytes, blobs } of servers) {
+    say(`   ${name} holds ${plural(blobs, 'blob')}, ${formatBytes(usedBytes)}`)
+  }
+  const wrong = blobs.underReplicated > 0 ? [`${blobs.underReplicated} blobs lack a copy`] : []
+
+  const victim = nodes[KILLED]
+  step(`3. Kill ${victim?.name} (pid ${victim?.child.pid}) with SIGKILL`)
+  victim?.child.kill('SIGKILL')
+  await victim?.ended
+
+  step('4. Restore both snapshots and compare every byte')
+  for (const [index, client] of config.clients.entries()) {
+    const settings = { ...base, clientNumber: index + 1, clientName: client.name }
+    const target = join(dataDir, 'restored', client.name)
+    await withClient(settings, { signal }, (opened) =>
+      opened.restore({ snapshot: snapshots[index] ?? '', target, signal }),
+    )
+    for (const path of [client.FILE_1, client.FILE_2, client.FILE_3]) {
+      const same = (await sha256(path)) === (await sha256(join(target, path)))
+      say(`   ${client.name}: ${basename(path)} ${same ? 'is the same' : 'is DIFFERENT'}`)
+      if (!same) wrong.push(path)
+    }
+  }
+  return wrong
+}
+
+function folderFrom(words: readonly string[]): string | null {
+  if (words.length === 0) return null
+  const [word, folder] = words
+  if (word === '--data' && folder && words.length === 2) return resolve(folder)
+  throw new HoldfastError(
+    'BAD_USAGE',
+    'the demo takes --data FOLDER only: npm run demo -- --data FOLDER',
+  )
+}
+
+/** The config with ports that nobody uses, written down for the nodes. */
+async function onFreePorts(config: Config, dataDir: string): Promise<Config> {
+  await makeDemoFiles(config)
+  const nobody = {
+    publicKey: new Uint8Array(32),
+    secretKey: new Uint8Array(32),
+    certificate: new Uint8Array(0),
+  }
+  const bind = { host: '127.0.0.1', port: 0 }
+  const count = config.servers.length + 1
+  const endpoints = await Promise.all(
+    Array.from({ length: count }, () => createEndpoint({ bind, identity: nobody })),
+  )
+  const ports = endpoints.map((endpoint) => endpoint.local.port)
+  await Promise.all(endpoints.map((endpoint) => endpoint.close()))
+  const free = {
+    ...config,
+    manager: { ...config.manager, port: ports[0] ?? 0 },
+    servers: config.servers.map((server, i) => ({ ...server, port: ports[i + 1] ?? 0 })),
+  }
+  const path = join(dataDir, 'config.json')
+  await writeFile(path, `${JSON.stringify(free, null, 2)}\n`)
+  return JSON.parse(await readFile(path, 'utf8')) as Config
+}
+
+async function tooLate(
+  nodes: Awaited<ReturnType<typeof startNodes>>,
+  signal: AbortSignal,
+): Promise<never> {
+  const how = await Promise.race([
+    ...nodes.map(
+      async (node) => `${node.name} ended (${await node.ended}); its log: ${node.logPath}`,
+    ),
+    new Promise<string>((late) =>
+      setTimeout(() => late('not all nodes serve in time'), READY_MS_MAX),
+    ),
+    new Promise<string>((stop) => signal.addEventListener('abort', () => stop('interrupted'))),
+  ])
+  throw new HoldfastError(signal.aborted ? 'CANCELLED' : 'UNREACHABLE', how)
+}
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const piece of createReadStream(path)) hash.update(piece as Buffer)
+  return hash.digest('hex')
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+function step(line: string): void {
+  say(`\n${line}`)
+}
