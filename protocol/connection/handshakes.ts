@@ -134,6 +134,7 @@ export class Handshakes {
     const crc =
       hello.parameters.crc === 'header' && endpoint.options.crc === 'header' ? 'header' : 'full'
     const theirs = { ...hello.parameters, crc } as Parameters
+    connection.crcMode = crc // its first DATA packet opens the connection, and is checked so
     this.#byEphemeral.set(key, connection)
     this.#incoming.set(connection, {
       key,
@@ -195,7 +196,7 @@ export class Handshakes {
     reply: { type: number; packet: Buffer; version: number },
   ): void {
     const outgoing = this.#outgoing.get(connection)
-    if (!outgoing) return
+    if (!outgoing || this.#isGivenUp(connection)) return
     if (reply.type === PACKET.accept) {
       const accept = readAccept(reply.packet)
       if (!accept) return
@@ -232,7 +233,7 @@ export class Handshakes {
 
   handleTimeout(nowMs: number): void {
     for (const [connection, outgoing] of this.#outgoing) {
-      if (nowMs < outgoing.deadlineMs) continue
+      if (this.#isGivenUp(connection) || nowMs < outgoing.deadlineMs) continue
       const { host, port } = outgoing.to
       const detail = `no answer from ${host}:${port}`
       this.#endpoint.failed(
@@ -248,6 +249,11 @@ export class Handshakes {
     }
   }
 
+  /** The caller closed it before there was an answer: say nothing more, and hear nothing. */
+  #isGivenUp(connection: ConnectionCore): boolean {
+    return connection.state === 'closed'
+  }
+
   forget(connection: ConnectionCore): void {
     this.#outgoing.delete(connection)
     this.#incoming.delete(connection)
@@ -257,8 +263,9 @@ export class Handshakes {
 
   pollTimeout(): number {
     let due = Number.POSITIVE_INFINITY
-    for (const outgoing of this.#outgoing.values())
-      due = Math.min(due, outgoing.nextMs, outgoing.deadlineMs)
+    for (const [connection, outgoing] of this.#outgoing) {
+      if (!this.#isGivenUp(connection)) due = Math.min(due, outgoing.nextMs, outgoing.deadlineMs)
+    }
     for (const incoming of this.#incoming.values()) due = Math.min(due, incoming.deadlineMs)
     return due
   }
@@ -269,7 +276,8 @@ export class Handshakes {
       transmit.to = refusal.to
       return refusal.packet.copy(out)
     }
-    for (const outgoing of this.#outgoing.values()) {
+    for (const [connection, outgoing] of this.#outgoing) {
+      if (this.#isGivenUp(connection)) continue
       if (nowMs < outgoing.nextMs) continue
       outgoing.nextMs = nowMs + outgoing.intervalMs
       outgoing.intervalMs = Math.min(outgoing.intervalMs * 2, HELLO_INTERVAL_MS_MAX)

@@ -30,6 +30,8 @@ export interface PeerLimits {
 const BIDI = 0
 const UNI = 1
 const INITIAL_URGENCY = 2
+/** Send buffer that every stream has for itself, whatever the others hold. */
+const STREAM_SHARE_BYTES = 65_536
 
 export class Streams {
   readonly scheduler = new Scheduler()
@@ -151,9 +153,13 @@ export class Streams {
   write(id: number, bytes: Uint8Array, roomBytesMax: number): number {
     const stream = this.sending.get(id)
     if (!stream || stream.isReset || stream.finished) return 0
-    const room = Math.min(
-      this.limits.sendBufferBytes - stream.bufferedBytes,
-      roomBytesMax - this.#bufferedBytes,
+    // A bulk stream may fill the connection's share, but not keep others from their first bytes.
+    const room = Math.max(
+      STREAM_SHARE_BYTES - stream.bufferedBytes,
+      Math.min(
+        this.limits.sendBufferBytes - stream.bufferedBytes,
+        roomBytesMax - this.#bufferedBytes,
+      ),
     )
     const count = Math.max(0, Math.min(room, bytes.length))
     if (count < bytes.length) this.#wantsWrite.add(id)
@@ -286,11 +292,14 @@ export class Streams {
     if (!this.#accept(id, 'receive')) return
     const stream = this.receiving.get(id)
     if (!stream || stream.isReset) return
+    // Only what a FIN has completed before is safe from a reset (RFC 9000 §3.2): without one, all
+    // bytes up to the final size are still not all that the sender meant to say.
+    const wasComplete = stream.isComplete
     if (finalSize > stream.limit || !stream.setFinalSize(finalSize)) {
       this.#host.fail(CLOSE_CODE.finalSize, `stream ${id}: final size ${finalSize}`)
       return
     }
-    if (stream.isComplete) return // All of it is here: the reset came too late to matter.
+    if (wasComplete) return
     this.#receivedBytes += finalSize - stream.highest
     stream.highest = finalSize
     stream.isReset = true
@@ -341,7 +350,8 @@ export class Streams {
 
   handleAcked(id: number, offset: number, lengthBytes: number, fin: boolean): void {
     const stream = this.sending.get(id)
-    if (!stream || stream.isReset) return
+    // A second copy of what was acknowledged already tells nothing new.
+    if (!stream || stream.isReset || stream.isAcknowledged) return
     const before = stream.bufferedBytes
     stream.handleAcked(offset, lengthBytes, fin)
     this.#bufferedBytes -= before - stream.bufferedBytes
@@ -354,7 +364,9 @@ export class Streams {
 
   #offerRoom(stream: SendStream): void {
     const half = this.limits.sendBufferBytes / 2
-    if (this.#wantsWrite.has(stream.id) && stream.bufferedBytes <= half) {
+    const low = Math.min(half, STREAM_SHARE_BYTES / 2)
+    const hasRoom = this.#bufferedBytes <= half ? stream.bufferedBytes <= half : false
+    if (this.#wantsWrite.has(stream.id) && (hasRoom || stream.bufferedBytes <= low)) {
       this.#wantsWrite.delete(stream.id)
       this.#host.emitStream('stream-writable', stream.id, 0)
     }
