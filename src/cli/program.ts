@@ -57,7 +57,6 @@ export function buildProgram(output: Output, run: Run): Command {
   command('client [number]', 'open the terminal screen of a client', async ([number], options) =>
     (await import('./commands/client.ts')).runClientScreen(
       await settle({ ...options, client: number ?? options.client }),
-      output,
     ),
   )
   command('backup [paths...]', 'back up files and folders', async (paths, options) =>

@@ -45,7 +45,13 @@ export type ClientEvent =
     }
   /** Totals so far. `bytes`: of files dealt with; `storedBytes`: of blobs that two servers hold
    * (backup) or that were fetched (restore). */
-  | { readonly type: 'progress'; files: number; bytes: number; newBytes: number; storedBytes: number }
+  | {
+      readonly type: 'progress'
+      files: number
+      bytes: number
+      newBytes: number
+      storedBytes: number
+    }
   | {
       readonly type: 'blob'
       readonly state: 'assigned' | 'sending' | 'replicated' | 'failed'

@@ -25,8 +25,7 @@ export function joinPath(folder: Uint8Array, name: Uint8Array): Buffer {
 /** Absolute and without `.`, `..`, doubled or trailing slashes, decided on the text alone. */
 export function absolutePath(given: string | Uint8Array, currentFolder = process.cwd()): Buffer {
   // latin1 keeps every byte through path.resolve, which knows only strings.
-  const text =
-    typeof given === 'string' ? Buffer.from(given).toString('latin1') : latin1Of(given)
+  const text = typeof given === 'string' ? Buffer.from(given).toString('latin1') : latin1Of(given)
   return bytesOfLatin1(path.posix.resolve(Buffer.from(currentFolder).toString('latin1'), text))
 }
 
@@ -52,7 +51,9 @@ const hexEscape = (byte: number): string => `\\x${byte.toString(16).padStart(2, 
 function displayBytes(buffer: Buffer): string {
   let shown = ''
   for (let at = 0; at < buffer.length; ) {
-    const width = [1, 2, 3, 4].find((n) => at + n <= buffer.length && isUtf8(buffer.subarray(at, at + n)))
+    const width = [1, 2, 3, 4].find(
+      (n) => at + n <= buffer.length && isUtf8(buffer.subarray(at, at + n)),
+    )
     shown += width ? buffer.toString('utf8', at, at + width) : hexEscape(buffer[at]!)
     at += width ?? 1
   }

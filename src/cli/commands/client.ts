@@ -1,12 +1,28 @@
 // src/cli/commands/client.ts — how does a client's screen open?
+import { join } from 'node:path'
+import { runTui } from '../../client-tui/main.ts'
 import { HoldfastError } from '../../errors.ts'
-import type { Output } from '../output.ts'
+import { makeDemoFiles } from '../demo-files.ts'
+import { interruptSignal } from '../interrupt.ts'
 import type { Settings } from '../settings.ts'
+import { withClient } from './with-client.ts'
 
-export async function runClientScreen(_settings: Settings, _output: Output): Promise<number> {
+/** BAD_USAGE without a terminal. */
+export async function runClientScreen(
+  settings: Settings,
+  signal: AbortSignal = interruptSignal(),
+): Promise<number> {
   if (!process.stdin.isTTY || !process.stdout.isTTY) {
     const detail = 'the screen needs a terminal; without one use holdfast backup, or npm run demo'
     throw new HoldfastError('BAD_USAGE', detail)
   }
-  throw new HoldfastError('BAD_USAGE', 'the screen is not there yet')
+  await makeDemoFiles(settings.config)
+  const client = settings.config.clients[settings.clientNumber - 1]
+  const labels = ['FILE_1', 'FILE_2', 'FILE_3'] as const
+  const files = client ? labels.map((label) => ({ label, path: client[label] })) : []
+  const restoreFolder = join(settings.dataDir, `client-${settings.clientNumber}`, 'restored')
+  await withClient(settings, { signal }, (opened) =>
+    runTui({ client: opened, files, restoreFolder, signal }),
+  )
+  return 0
 }

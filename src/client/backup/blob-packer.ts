@@ -1,29 +1,22 @@
 // src/client/backup/blob-packer.ts — which chunks travel in which blob?
-import { BLOB_TARGET_BYTES, BlobBuilder, type ChunkKind, type SnapshotPlain } from '../../chunk/index.ts'
+import { BLOB_TARGET_BYTES, BlobBuilder, blobBytesOf, type SealedChunk } from '../../chunk/index.ts'
 import type { Blob } from './blob-sender.ts'
 
-export interface SealedChunk {
-  readonly id: string
-  readonly kind: ChunkKind
-  readonly sealed: Uint8Array
-  readonly edges: readonly string[]
-  readonly snapshot?: SnapshotPlain
-  /** Length of the plaintext, for the summary. */
-  readonly plainBytes: number
-}
+/** With the length of its plaintext, for the summary. */
+export type PackedChunk = SealedChunk & { readonly plainBytes: number }
 
 export interface PackedBlob extends Blob {
-  readonly chunks: readonly SealedChunk[]
+  readonly chunks: readonly { readonly id: string; readonly plainBytes: number }[]
 }
 
 interface Group {
-  chunks: SealedChunk[]
+  chunks: PackedChunk[]
   bytes: number
   /** When its first chunk came. */
   sinceMs: number
 }
 
-// A blob of tiny chunks would carry an index as large as the data.
+// The manager commits a blob in one transaction: it should not take long.
 const CHUNKS_MAX = 4096
 
 /** Fills one blob with file data and one with trees, so that a tree is read in few requests. */
@@ -37,11 +30,11 @@ export class BlobPacker {
   }
 
   /** The blob that this chunk filled, if it did. */
-  add(chunk: SealedChunk, nowMs: number): PackedBlob | null {
+  add(chunk: PackedChunk, nowMs: number): PackedBlob | null {
     const group = chunk.kind === 'data' ? this.#data : this.#tree
     if (group.chunks.length === 0) group.sinceMs = nowMs
     group.chunks.push(chunk)
-    group.bytes += chunk.sealed.length
+    group.bytes += blobBytesOf(chunk)
     if (group.bytes < BLOB_TARGET_BYTES && group.chunks.length < CHUNKS_MAX) return null
     if (group === this.#data) this.#data = emptyGroup()
     else this.#tree = emptyGroup()
@@ -67,16 +60,12 @@ export class BlobPacker {
     return this.#data.chunks.length === 0 && this.#tree.chunks.length === 0
   }
 
-  #build(chunks: readonly SealedChunk[]): PackedBlob {
+  #build(chunks: readonly PackedChunk[]): PackedBlob {
     const builder = new BlobBuilder(this.#repositoryId)
-    for (const { id, kind, sealed, edges, snapshot } of chunks) {
-      builder.add({ id, kind, sealed, edges: [...edges], ...(snapshot && { snapshot }) })
-    }
+    for (const { plainBytes, ...chunk } of chunks) builder.add(chunk)
     const { blobId, bytes } = builder.finish()
-    // The sealed bytes are in the blob now; the list keeps what the summary needs.
-    return { blobId, bytes, chunks: chunks.map((chunk) => ({ ...chunk, sealed: EMPTY })) }
+    return { blobId, bytes, chunks: chunks.map(({ id, plainBytes }) => ({ id, plainBytes })) }
   }
 }
 
-const EMPTY = new Uint8Array()
 const emptyGroup = (): Group => ({ chunks: [], bytes: 0, sinceMs: 0 })

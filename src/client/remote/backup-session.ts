@@ -120,7 +120,10 @@ export class BackupSession {
       this.#link
         .call('backup.touch', { sessionId }, { waitMs: 0, deadlineMs: 3_000 })
         // Lost or late: the next real call finds out and waits or renews.
-        .then(() => undefined, () => undefined)
+        .then(
+          () => undefined,
+          () => undefined,
+        )
         .then(() => {
           if (sessionId === this.#sessionId) this.#scheduleTouch() // else its successor has one
         })

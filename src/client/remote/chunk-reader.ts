@@ -1,5 +1,5 @@
 // src/client/remote/chunk-reader.ts — how do stored chunks come back, whichever replica still works?
-import { type Compressor, open, type RepositoryKeys } from '../../chunk/index.ts'
+import { type ChunkKind, type Compressor, open, type RepositoryKeys } from '../../chunk/index.ts'
 import { HoldfastError, isHoldfastError } from '../../errors.ts'
 import { LIMITS, type ServerAddress } from '../../messages.ts'
 import type { ServerRef } from '../events.ts'
@@ -45,7 +45,12 @@ export class ChunkReader {
    * and verifies it. Every id ends in `deliver` or in `failed`. Rejects only for what stops all:
    * CANCELLED, or a manager that stays away.
    */
-  async read(ids: Iterable<string>, deliver: Deliver, failed: Failed): Promise<void> {
+  async read(
+    kind: ChunkKind,
+    ids: Iterable<string>,
+    deliver: Deliver,
+    failed: Failed,
+  ): Promise<void> {
     let missing = new Set(ids)
     const errors = new Map<string, HoldfastError>()
     for (let round = 1; missing.size > 0; round += 1) {
@@ -56,7 +61,10 @@ export class ChunkReader {
       }
       const { tasks, servers, grant } = await this.#locate([...missing], retry)
       await Promise.all(
-        tasks.map((task) => this.#inSlot(() => this.#run(task, { servers, grant, deliver, retry }))),
+        tasks.map((task) => {
+          const run = { kind, servers, grant, deliver, retry }
+          return this.#inSlot(() => this.#run(task, run))
+        }),
       )
       missing = rest
       if (missing.size === 0) return
@@ -68,16 +76,13 @@ export class ChunkReader {
   }
 
   /** One chunk. Rejects with NOT_FOUND, CORRUPT or what kept the servers from answering. */
-  async load(id: string): Promise<Uint8Array> {
-    let result: Uint8Array | HoldfastError | null = null
-    await this.read(
-      [id],
-      (_, plaintext) => void (result = plaintext),
-      (_, error) => void (result = error),
-    )
-    const settled = result as Uint8Array | HoldfastError | null
-    if (settled instanceof Uint8Array) return settled
-    throw settled ?? new HoldfastError('INTERNAL', `chunk ${id} neither came nor failed`)
+  async load(kind: ChunkKind, id: string): Promise<Uint8Array> {
+    const results: Uint8Array[] = []
+    const errors: HoldfastError[] = []
+    const deliver = (_: string, plaintext: Uint8Array): void => void results.push(plaintext)
+    await this.read(kind, [id], deliver, (_, error) => void errors.push(error))
+    if (results[0]) return results[0]
+    throw errors[0] ?? new HoldfastError('INTERNAL', `chunk ${id} neither came nor failed`)
   }
 
   async #locate(ids: string[], retry: Failed) {
@@ -104,6 +109,7 @@ export class ChunkReader {
   async #run(
     task: FetchTask,
     options: {
+      kind: ChunkKind
       servers: Map<number, ServerAddress>
       grant: Uint8Array
       deliver: Deliver
@@ -131,7 +137,7 @@ export class ChunkReader {
           places,
           onSealed: async (place, sealed) => {
             this.fetchedBytes += sealed.length
-            const error = await this.#openInto(place, sealed, options.deliver)
+            const error = await this.#openInto(place, sealed, options)
             if (error === null) left.delete(place.id)
             else last = this.#badReplica(server, task.blobId, error)
           },
@@ -151,11 +157,11 @@ export class ChunkReader {
   async #openInto(
     place: Place,
     sealed: Uint8Array,
-    deliver: Deliver,
+    { kind, deliver }: { kind: ChunkKind; deliver: Deliver },
   ): Promise<HoldfastError | null> {
     let plaintext: Uint8Array
     try {
-      plaintext = await open(this.#keys, place.id, sealed, this.#compressor)
+      plaintext = await open(this.#keys, place.id, sealed, this.#compressor, kind)
     } catch (error) {
       if (isHoldfastError(error, 'CORRUPT')) return error
       throw error

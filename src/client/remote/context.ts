@@ -1,8 +1,8 @@
 // src/client/remote/context.ts — what does every part of the engine work with?
 import { HoldfastError } from '../../errors.ts'
 import type { Clock, PeerAddress, Peers } from '../../rpc/index.ts'
-import type { ClientLimits, ClientTiming } from '../limits.ts'
 import type { OnEvent } from '../events.ts'
+import type { ClientLimits, ClientTiming } from '../limits.ts'
 
 /** One command's surroundings. Time and the network come in from outside. */
 export interface Context {

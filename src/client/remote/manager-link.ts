@@ -1,5 +1,5 @@
 // src/client/remote/manager-link.ts — how does a command survive a manager that goes and comes back?
-import { HoldfastError, isHoldfastError } from '../../errors.ts'
+import { type HoldfastError, isHoldfastError } from '../../errors.ts'
 import type { Method, RequestOf, ResponseOf } from '../../messages.ts'
 import { type Context, sleep, throwIfAborted } from './context.ts'
 

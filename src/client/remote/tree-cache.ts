@@ -1,7 +1,7 @@
 // src/client/remote/tree-cache.ts — how are the nodes of a stored tree read without a round trip each?
 import { HoldfastError } from '../../errors.ts'
-import type { Context } from './context.ts'
 import type { ChunkReader } from './chunk-reader.ts'
+import type { Context } from './context.ts'
 
 /**
  * Tree nodes by id: asked for one by one, fetched in batches. Whoever reads a folder tells the
@@ -51,6 +51,7 @@ export class TreeCache {
     this.#pending = new Map()
     try {
       await this.#reader.read(
+        'tree',
         pending.keys(),
         (id, node) => pending.get(id)!.resolve(node),
         (id, error) => pending.get(id)!.reject(error),

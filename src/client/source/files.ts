@@ -113,14 +113,7 @@ function openFile(path: Buffer, native: NativeFiles): SourceFile {
   }
 }
 
-export type SourceType =
-  | 'file'
-  | 'dir'
-  | 'symlink'
-  | 'fifo'
-  | 'socket'
-  | 'chardev'
-  | 'blockdev'
+export type SourceType = 'file' | 'dir' | 'symlink' | 'fifo' | 'socket' | 'chardev' | 'blockdev'
 
 const TYPES: Record<number, SourceType> = {
   [constants.S_IFREG]: 'file',

@@ -1,7 +1,7 @@
 // src/client/source/paths.ts — which parts of the tree did the user name, and how do they join?
 import { HoldfastError } from '../../errors.ts'
-import { absolutePath, bytesOfLatin1, displayPath, joinPath, namesOf, ROOT } from '../path.ts'
 import type { Problem } from '../events.ts'
+import { absolutePath, bytesOfLatin1, displayPath, joinPath, namesOf, ROOT } from '../path.ts'
 import { codeOf, type SourceFiles, typeOf } from './files.ts'
 
 /** One folder on the way to the named paths, or a named path itself. */
@@ -64,8 +64,8 @@ function addPath(root: PlanNode, path: Buffer, files: SourceFiles): Buffer | nul
     if (node.whole && at !== ROOT && typeOf(files.lstat(at)) === 'symlink') return at
     at = joinPath(at, bytesOfLatin1(name))
     if (node.whole) continue // Inside a named path: only looking for symlinks from here on.
-    let child = node.children.get(name)
-    if (!child) node.children.set(name, (child = { whole: false, children: new Map() }))
+    const child = node.children.get(name) ?? { whole: false, children: new Map() }
+    node.children.set(name, child)
     node = child
   }
   node.whole = true

@@ -1,0 +1,40 @@
+// src/cli/start.ts — how do the manager, all servers and a screen come up in one go? (npm start)
+import { HoldfastError } from '../errors.ts'
+import { runClientScreen } from './commands/client.ts'
+import { startNodes, stopNodes } from './commands/up.ts'
+import { interruptSignal } from './interrupt.ts'
+import { Output } from './output.ts'
+import { settle } from './settings.ts'
+
+const READY_MS_MAX = 30_000
+
+const output = new Output({ isJson: false, isVerbose: false })
+process.exitCode = await start().catch((error) => output.fail(error))
+process.exit()
+
+async function start(): Promise<number> {
+  if (!process.stdin.isTTY || !process.stdout.isTTY) {
+    const detail = 'npm start opens a screen and needs a terminal; without one run: npm run demo'
+    throw new HoldfastError('BAD_USAGE', detail)
+  }
+  const settings = await settle({})
+  const signal = interruptSignal()
+  output.say(`starting the manager and ${settings.config.servers.length} servers …`)
+  const nodes = await startNodes(settings)
+  try {
+    const late = new Promise<string>((tell) => setTimeout(() => tell('late'), READY_MS_MAX))
+    const ended = nodes.map(
+      async (node) => `${node.name} ended (${await node.ended}); its log: ${node.logPath}`,
+    )
+    const problem = await Promise.race([
+      Promise.all(nodes.map((node) => node.ready)).then(() => null),
+      Promise.race([...ended, late]),
+    ])
+    if (problem !== null)
+      throw new HoldfastError('UNREACHABLE', `not all nodes started: ${problem}`)
+    return await runClientScreen(settings, signal)
+  } finally {
+    output.say('stopping the manager and the servers …')
+    await stopNodes(nodes)
+  }
+}

@@ -1,0 +1,221 @@
+// src/client-tui/model.ts — what does the screen know, and how does news change it? Pure.
+import type { BackupSummary, ClientEvent, ClusterStatus, RestoreSummary } from '../client/index.ts'
+
+export interface FileChoice {
+  /** The key that picks it. */
+  readonly key: string
+  /** FILE_1 … of the config, or empty for a path that was typed. */
+  readonly label: string
+  readonly path: string
+  /** Null: it is not there. */
+  readonly sizeBytes: number | null
+}
+
+/** A backup or a restore under way, or the last one. */
+export interface Activity {
+  readonly kind: 'backup' | 'restore'
+  readonly what: string
+  readonly totalBytes: number | null
+  readonly doneBytes: number
+  /** Bytes at the primary and at the backup server, of the blob that moved last. */
+  readonly primary: string | null
+  readonly backupServer: string | null
+  readonly primaryRatio: number
+  readonly backupRatio: number
+  readonly outcome: 'running' | 'done' | 'failed'
+  readonly result: string
+}
+
+export interface SavedRow {
+  readonly snapshot: string
+  readonly timeMs: number
+  readonly clientName: string
+  readonly paths: readonly string[]
+  readonly bytes: number
+  /** Names of the servers that hold it; null: not known yet. */
+  readonly servers: readonly string[] | null
+}
+
+export interface Message {
+  readonly kind: 'info' | 'good' | 'bad'
+  readonly text: string
+}
+
+/** A line that is being typed: a path to send, or a folder to restore to. */
+export interface Typing {
+  readonly purpose: 'path' | 'target'
+  readonly text: string
+}
+
+export interface Model {
+  readonly clientName: string
+  readonly files: readonly FileChoice[]
+  readonly picked: number
+  readonly focus: 'files' | 'saved'
+  readonly typing: Typing | null
+  readonly activity: Activity | null
+  readonly saved: readonly SavedRow[]
+  readonly savedIndex: number
+  readonly status: ClusterStatus | null
+  readonly statusProblem: string | null
+  readonly message: Message
+  readonly showsHelp: boolean
+  readonly restoreFolder: string
+}
+
+export function initialModel(given: {
+  clientName: string
+  files: readonly FileChoice[]
+  restoreFolder: string
+}): Model {
+  return {
+    ...given,
+    picked: 0,
+    focus: 'files',
+    typing: null,
+    activity: null,
+    saved: [],
+    savedIndex: 0,
+    status: null,
+    statusProblem: null,
+    message: { kind: 'info', text: 'Pick a file with 1, 2 or 3 and press Enter to store it.' },
+    showsHelp: false,
+  }
+}
+
+export const isBusy = (model: Model): boolean => model.activity?.outcome === 'running'
+
+export function begin(
+  model: Model,
+  kind: Activity['kind'],
+  what: string,
+  totalBytes: number | null,
+): Model {
+  const activity: Activity = {
+    kind,
+    what,
+    totalBytes,
+    doneBytes: 0,
+    primary: null,
+    backupServer: null,
+    primaryRatio: 0,
+    backupRatio: 0,
+    outcome: 'running',
+    result: '',
+  }
+  const verb = kind === 'backup' ? 'Storing' : 'Restoring'
+  return { ...model, activity, typing: null, message: { kind: 'info', text: `${verb} ${what} …` } }
+}
+
+/** What the engine tells while it works. */
+export function handleEvent(model: Model, event: ClientEvent): Model {
+  const { activity } = model
+  if (!activity) return model
+  switch (event.type) {
+    case 'progress': {
+      const doneBytes = activity.kind === 'backup' ? event.storedBytes : event.bytes
+      return { ...model, activity: { ...activity, doneBytes } }
+    }
+    case 'blob':
+      return { ...model, activity: { ...activity, ...blobProgress(event) } }
+    case 'notice':
+    case 'bad-replica':
+      return { ...model, message: { kind: 'info', text: event.message } }
+    case 'waiting':
+      return { ...model, message: { kind: 'bad', text: `Waiting: ${event.message}` } }
+    case 'problem':
+      return { ...model, message: { kind: 'bad', text: event.problem.message } }
+    default:
+      return model
+  }
+}
+
+type BlobEvent = Extract<ClientEvent, { type: 'blob' }>
+
+function blobProgress(event: BlobEvent): Partial<Activity> {
+  const name = (server: BlobEvent['primary']): string | null =>
+    server && (server.name || `server ${server.number}`)
+  const ratio = (bytes: number): number => Math.min(1, bytes / Math.max(1, event.sizeBytes))
+  return {
+    primary: name(event.primary),
+    backupServer: name(event.backupServer),
+    primaryRatio: ratio(event.storedBytes),
+    backupRatio: ratio(event.forwardedBytes),
+  }
+}
+
+export function handleStored(model: Model, summary: BackupSummary): Model {
+  const { activity } = model
+  if (!activity) return model
+  const id = summary.snapshot.slice(0, 8)
+  const where = [activity.primary, activity.backupServer].filter((name) => name !== null)
+  const on = where.length === 2 ? ` on ${where.join(' and ')}` : ' on two servers'
+  const result = `stored${on}, snapshot ${id}`
+  const problems = summary.warnings > 0 ? `; ${summary.warnings} problems, see above` : ''
+  return {
+    ...model,
+    activity: { ...activity, outcome: 'done', result, primaryRatio: 1, backupRatio: 1 },
+    message: { kind: 'good', text: `${activity.what} is ${result}${problems}` },
+  }
+}
+
+export function handleRestored(model: Model, summary: RestoreSummary, target: string): Model {
+  const { activity } = model
+  if (!activity) return model
+  const result = `restored to ${target}`
+  const problems = summary.warnings > 0 ? `; ${summary.warnings} entries could not be restored` : ''
+  const bad = summary.badReplicas[0]
+  const note = bad ? `; ${bad.server.name || `server ${bad.server.number}`} has a bad copy` : ''
+  return {
+    ...model,
+    activity: { ...activity, outcome: 'done', result },
+    message: {
+      kind: summary.warnings > 0 ? 'bad' : 'good',
+      text: `${activity.what} is ${result}${problems}${note}`,
+    },
+  }
+}
+
+export function handleFailure(model: Model, detail: string): Model {
+  const activity = model.activity && {
+    ...model.activity,
+    outcome: 'failed' as const,
+    result: detail,
+  }
+  return { ...model, activity, message: { kind: 'bad', text: detail } }
+}
+
+export function handleSaved(model: Model, saved: readonly SavedRow[]): Model {
+  const known = new Map(model.saved.map((row) => [row.snapshot, row.servers]))
+  const rows = saved.map((row) => ({
+    ...row,
+    servers: row.servers ?? known.get(row.snapshot) ?? null,
+  }))
+  return { ...model, saved: rows, savedIndex: clamp(model.savedIndex, rows.length) }
+}
+
+export const handleWhere = (model: Model, snapshot: string, servers: readonly string[]): Model => ({
+  ...model,
+  saved: model.saved.map((row) => (row.snapshot === snapshot ? { ...row, servers } : row)),
+})
+
+export const handleStatus = (model: Model, status: ClusterStatus): Model => ({
+  ...model,
+  status,
+  statusProblem: null,
+})
+
+/** Up and down, in the list that has the focus. */
+export function move(model: Model, by: number): Model {
+  if (model.focus === 'files')
+    return { ...model, picked: clamp(model.picked + by, model.files.length) }
+  return { ...model, savedIndex: clamp(model.savedIndex + by, model.saved.length) }
+}
+
+/** The typed path becomes the last line of the files. */
+export function withTypedPath(model: Model, file: FileChoice): Model {
+  const files = [...model.files.filter((known) => known.label !== ''), file]
+  return { ...model, files, picked: files.length - 1, focus: 'files', typing: null }
+}
+
+const clamp = (index: number, count: number): number => Math.max(0, Math.min(count - 1, index))
