@@ -63,6 +63,7 @@ export interface LinkCounts {
 /** Megabit per second in bytes per millisecond. */
 const BYTES_PER_MS = 125
 const DUPLICATE_DELAY_MS = 0.05
+const BURST_PAUSE_MS = 100
 
 export class Link {
   readonly options: LinkOptions
@@ -72,6 +73,7 @@ export class Link {
   readonly #deliver: (bytes: Uint8Array) => void
   #busyUntilMs = 0
   #isBadState = false
+  #lastSentMs = 0
   #deliveredMax = -1
 
   constructor(
@@ -124,7 +126,11 @@ export class Link {
     if (options.drop?.(bytes, index)) return true
     if (options.lossRatio === 0) return false
     if (options.burstPackets <= 1) return this.#random.chance(options.lossRatio)
-    // All is lost in the bad state, whose mean length and share of time are given.
+    // All is lost in the bad state, whose mean length and share of time are given. It does not
+    // outlast a pause: what blinds a path is over after a while, whether or not anybody sends.
+    const { nowMs } = this.#schedule
+    if (nowMs - this.#lastSentMs > BURST_PAUSE_MS) this.#isBadState = false
+    this.#lastSentMs = nowMs
     const leave = 1 / options.burstPackets
     const enter = (leave * options.lossRatio) / (1 - options.lossRatio)
     this.#isBadState = this.#isBadState ? !this.#random.chance(leave) : this.#random.chance(enter)

@@ -18,8 +18,9 @@ const scenarios: Scenario[] = [
   {
     name: 'one packet in three damaged, handshake included',
     link: { ...LINK, corruptRatio: 0.33 },
+    client: { endpoint: { limits: { handshakeTimeoutMs: 60_000 } } },
     act: (stage) => {
-      stage.transfer(stage.connect(20_000), MIB / 2, 120_000)
+      stage.transfer(stage.connect(60_000), MIB / 2, 120_000)
     },
     happened: (report) => report.corrupted > 100,
   },

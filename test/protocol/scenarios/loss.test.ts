@@ -32,17 +32,21 @@ const scenarios: Scenario[] = [
   {
     name: '30 % loss both ways',
     link: { ...LINK, lossRatio: 0.3 },
+    // Six HELLOs in 10 s: one dial in sixty fails at this loss.
+    client: { endpoint: { limits: { handshakeTimeoutMs: 60_000 } } },
     act: (stage) => {
-      stage.transfer(stage.connect(20_000), 2 * MIB, 300_000)
+      stage.transfer(stage.connect(60_000), 2 * MIB, 300_000)
     },
     happened: (report) => report.dropped / report.sent > 0.2 && report.retransmittedBytes > MIB / 2,
   },
   {
     name: '50 % loss both ways, slow but alive',
     link: { ...LINK, lossRatio: 0.5 },
-    client: { endpoint: { limits: { handshakeTimeoutMs: 60_000 } } },
+    // More than half of the probes stay unanswered: ten in a row, doubled each time, are 30 s.
+    client: { endpoint: { limits: { handshakeTimeoutMs: 300_000, idleTimeoutMs: 3_600_000 } } },
+    server: { endpoint: { limits: { handshakeTimeoutMs: 300_000, idleTimeoutMs: 3_600_000 } } },
     act: (stage) => {
-      stage.transfer(stage.connect(60_000), MIB / 4, 600_000)
+      stage.transfer(stage.connect(300_000), MIB / 4, 3_600_000)
     },
     happened: (report) => report.dropped / report.sent > 0.4,
   },

@@ -119,7 +119,8 @@ export class Stage {
     if (this.world.runUntil(isDone, forMs)) return
     const states = this.world.parties.map((party) => {
       const stats = party.connections.map((c) => `${c.state} ${JSON.stringify(c.stats())}`)
-      return `${party.name}: read ${party.receivedBytes}; ${stats.join('; ')}`
+      const ends = [...party.endings.values()].map(({ error, atMs }) => `${error?.message} ${atMs}`)
+      return `${party.name}: read ${party.receivedBytes}; ${stats.join('; ')}; ends: ${ends}`
     })
     throw new Error(`no ${what} within ${forMs} virtual ms\n${states.join('\n')}`)
   }
