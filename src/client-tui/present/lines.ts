@@ -117,7 +117,7 @@ function savedLine(row: SavedRow, columns: number): string {
   const servers = row.servers === null ? '…' : row.servers.join(' + ')
   const names = row.paths.map((path) => basename(path) || path).join(' ')
   const head = `${row.snapshot.slice(0, 8)} ${time} ${formatSize(row.bytes).padStart(9)}`
-  const tail = `on ${fit(servers, 26)}`
+  const tail = `on ${fit(servers, 34)}`
   const room = Math.max(6, columns - head.length - tail.length - 2)
   return `${head} ${fit(names, room).padEnd(room)} ${tail}`
 }
@@ -125,12 +125,10 @@ function savedLine(row: SavedRow, columns: number): string {
 export function presentServers(model: Model, columns: number): Line[] {
   if (model.statusProblem) return [[piece(fit(model.statusProblem, columns), 'bad')]]
   if (!model.status) return [[piece('asking the manager …', 'dim')]]
-  const pieces: Piece[] = []
-  for (const server of model.status.servers) {
-    const style = server.state === 'up' ? 'good' : server.state === 'suspect' ? 'bold' : 'bad'
-    pieces.push(piece(`${server.name} `), piece(server.state, style))
-    pieces.push(piece(` ${formatSize(server.usedBytes)}   `, 'dim'))
-  }
+  const { servers } = model.status
+  const full = serverPieces(servers, true)
+  const columnsWanted = full.reduce((sum, { text }) => sum + text.length, 0)
+  const pieces = columnsWanted <= columns ? full : serverPieces(servers, false)
   const { underReplicated, total } = model.status.blobs
   const health = model.status.safeMode
     ? piece('safe mode: waiting for the servers', 'bold')
@@ -138,6 +136,17 @@ export function presentServers(model: Model, columns: number): Line[] {
       ? piece(`${underReplicated} of ${total} blobs lack a second copy: store again`, 'bad')
       : piece('everything stored is on two servers', 'dim')
   return [pieces, [health]]
+}
+
+function serverPieces(
+  servers: NonNullable<Model['status']>['servers'],
+  withBytes: boolean,
+): Piece[] {
+  return servers.flatMap(({ name, state, usedBytes }) => [
+    piece(`${name} `),
+    piece(state, state === 'up' ? 'good' : state === 'suspect' ? 'bold' : 'bad'),
+    piece(withBytes ? ` ${formatSize(usedBytes)}  ` : '   ', 'dim'),
+  ])
 }
 
 export function presentMessage(model: Model, columns: number): Line {

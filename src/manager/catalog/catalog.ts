@@ -42,8 +42,8 @@ export interface Catalog {
   /** A server's full report: what it has is good, what it lacks is not. */
   applyReport(report: BlockReport): Promise<{ unknown: number; missing: number }>
   counts(live: readonly number[], wanted: number): Promise<CatalogCounts>
-  /** Good replicas by server number. */
-  replicaCounts(): Promise<Map<number, number>>
+  /** Good replicas by server number: how many, and their bytes. */
+  replicaCounts(): Promise<Map<number, { blobs: number; bytes: number }>>
   close(): Promise<void>
 }
 

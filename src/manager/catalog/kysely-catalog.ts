@@ -285,14 +285,18 @@ export class KyselyCatalog implements Catalog {
     return countBlobs(this.#db, { live, wanted })
   }
 
-  async replicaCounts(): Promise<Map<number, number>> {
+  async replicaCounts(): Promise<Map<number, { blobs: number; bytes: number }>> {
     const rows = await this.#db
-      .selectFrom('replicas')
-      .select(['server', sql<number>`count(*)`.as('count')])
-      .where('good', '=', 1)
-      .groupBy('server')
+      .selectFrom('replicas as r')
+      .innerJoin('blobs as b', 'b.blob_id', 'r.blob_id')
+      .select(['r.server', sql<number>`count(*)`.as('count')])
+      .select(sql<number>`sum(b.size_bytes)`.as('bytes'))
+      .where('r.good', '=', 1)
+      .groupBy('r.server')
       .execute()
-    return new Map(rows.map((row) => [row.server, Number(row.count)]))
+    return new Map(
+      rows.map((row) => [row.server, { blobs: Number(row.count), bytes: Number(row.bytes) }]),
+    )
   }
 
   async close(): Promise<void> {

@@ -21,9 +21,10 @@ export async function status(manager: Manager): Promise<ResponseOf<'status'>> {
       host: member.host,
       port: member.port,
       state: manager.membership.state(member, nowMs),
-      usedBytes: member.load?.usedBytes ?? 0,
+      // A server's own word is a heartbeat old; what is committed since then counts too.
+      usedBytes: Math.max(member.load?.usedBytes ?? 0, replicas.get(member.number)?.bytes ?? 0),
       freeBytes: member.load?.freeBytes ?? 0,
-      blobs: replicas.get(member.number) ?? 0,
+      blobs: replicas.get(member.number)?.blobs ?? 0,
       lastSeenMs: member.lastSeenWallMs === 0 ? null : member.lastSeenWallMs,
     })),
     blobs,

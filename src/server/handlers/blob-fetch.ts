@@ -37,7 +37,7 @@ export async function fetch(
   const heldBytes = spans.reduce((sum, { start, end }) => sum + end - start, 0)
   const release = await node.fetchSlots.take(heldBytes, call.signal)
   try {
-    const pieces = await read(node, blobId, ranges)
+    const pieces = await read(node, request)
     const { clock, timing } = node
     const body = new Outgoing({ pieces, clock, stallMs: timing.readerStallMs, release })
     return reply({ lengthBytes }, body)
@@ -54,24 +54,28 @@ export async function fetch(
 
 async function read(
   node: ServerNode,
-  blobId: string,
-  ranges: RequestOf<'blob.fetch'>['ranges'],
+  { repositoryId, blobId, ranges }: RequestOf<'blob.fetch'>,
 ): Promise<Uint8Array[]> {
   const reader = await node.store.open(blobId)
   try {
-    return await readVerified(reader, ranges, await node.trailers.segments(reader))
+    const summary = await node.trailers.summary(reader)
+    if (summary && summary.repositoryId !== repositoryId) {
+      throw new HoldfastError('NOT_FOUND', `repository ${repositoryId} has no blob ${blobId} here`)
+    }
+    return await readVerified(reader, ranges, summary)
   } finally {
     await reader.close()
   }
 }
 
-/** The body of one answer. Gives its memory back when all is sent, the sending ends early, or the
- * reader takes nothing for `stallMs`. */
-class Outgoing implements AsyncIterable<Uint8Array> {
+/** The body of one answer. Gives its memory back when all is sent, the sending ends early (before
+ * it began, too: no generator would notice), or the reader takes nothing for `stallMs`. */
+class Outgoing implements AsyncIterableIterator<Uint8Array> {
   readonly #clock: Clock
   readonly #stallMs: number
   readonly #release: () => void
   #pieces: Uint8Array[]
+  #offset = 0
   #timer: ReturnType<Clock['setTimer']>
   #stalled = false
 
@@ -88,19 +92,28 @@ class Outgoing implements AsyncIterable<Uint8Array> {
     this.#timer = this.#arm()
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
-    try {
-      for (const piece of this.#pieces) {
-        for (let offset = 0; offset < piece.length; offset += PIECE_BYTES) {
-          if (this.#stalled) throw new HoldfastError('DEADLINE_EXCEEDED', 'the reader was too slow')
-          yield piece.subarray(offset, offset + PIECE_BYTES)
-          this.#timer.cancel()
-          this.#timer = this.#arm()
-        }
-      }
-    } finally {
-      this.#free()
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    if (this.#stalled) throw new HoldfastError('DEADLINE_EXCEEDED', 'the reader was too slow')
+    const piece = this.#pieces[0]
+    if (!piece) return this.return()
+    this.#timer.cancel()
+    this.#timer = this.#arm()
+    const value = piece.subarray(this.#offset, this.#offset + PIECE_BYTES)
+    this.#offset += value.length
+    if (this.#offset >= piece.length) {
+      this.#pieces.shift()
+      this.#offset = 0
     }
+    return { done: false, value }
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    this.#free()
+    return { done: true, value: undefined }
   }
 
   #arm(): ReturnType<Clock['setTimer']> {

@@ -86,7 +86,7 @@ async function storeHeld(
   const source = new HeldBlob(node.store, blobId, sizeBytes)
   const progress = new Progress({ call, clock: node.clock, noteMs: node.timing.noteMs })
   progress.handleStored(sizeBytes)
-  const index = await node.trailers.readWhole(blobId)
+  const index = await node.trailers.read(blobId)
   const confirmation = confirmationOf(node, { request, source, progress })
   // Mostly the manager says at once that it is committed, and no backup server is needed.
   const timer = node.clock.setTimer(() => confirmation.startReplicating(), node.timing.heldMs)

@@ -1,4 +1,5 @@
 // src/server/store/disk-store.ts — how are blobs kept in a folder?
+import { BLOB_SIZE_BYTES_MAX, BLOB_SIZE_BYTES_MIN } from '../../chunk/index.ts'
 import { HoldfastError } from '../../errors.ts'
 import { noFailpoints, type ReachFailpoint } from '../failpoints.ts'
 import type {
@@ -20,14 +21,13 @@ import {
   surveyStore,
 } from './disk-layout.ts'
 import { codeOf, type FileSystem, type OpenFile, realFileSystem } from './file-system.ts'
-import { blobSizeBytesMin, mustBeInside } from './verify.ts'
+import { mustBeInside } from './verify.ts'
 
 export interface DiskStoreOptions {
   /** The server's own folder; made when it is missing, its parent must exist. */
   readonly folder: string
   /** Free space that blobs never use. */
   readonly reserveBytes: number
-  readonly blobSizeBytesMax: number
   readonly nowMs: () => number
   readonly fs?: FileSystem
   readonly reach?: ReachFailpoint
@@ -67,7 +67,7 @@ export class DiskStore implements BlobStore {
     const store = new DiskStore(options)
     try {
       await makeLayout(store.#fs, store.#root)
-      const sizes = { min: blobSizeBytesMin, max: options.blobSizeBytesMax }
+      const sizes = { min: BLOB_SIZE_BYTES_MIN, max: BLOB_SIZE_BYTES_MAX }
       const { blobs, problems } = await surveyStore(store.#fs, store.#root, sizes)
       for (const { blobId, sizeBytes } of blobs) store.#hold(blobId, sizeBytes)
       return { store, problems }

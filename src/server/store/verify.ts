@@ -1,9 +1,6 @@
 // src/server/store/verify.ts — are these bytes the blob that they claim to be?
-import { BlobReceiver } from '../../chunk/blob.ts'
+import { BlobReceiver } from '../../chunk/index.ts'
 import { HoldfastError } from '../../errors.ts'
-
-/** Anything shorter has no room for header and trailer: a file that was cut off. */
-export const blobSizeBytesMin = 32
 
 /** Hashes a blob while it passes. Needs no key. Throws CORRUPT, nothing else. */
 export class BlobVerifier {
