@@ -51,8 +51,8 @@ const scenarios: Scenario[] = [
     happened: ({ sent }) => sent > 400 && sent < 1_500, // an exchange every 12 to 15 s
   },
   {
-    name: 'quiet for 10 s on 30 % loss: the keep-alive outlives it',
-    link: { ...LINK, lossRatio: 0.3 },
+    name: 'quiet for 10 minutes on 20 % loss: the keep-alive outlives it',
+    link: { ...LINK, lossRatio: 0.2 },
     client: { endpoint: { limits: { idleTimeoutMs: 10_000, handshakeTimeoutMs: 30_000 } } },
     act: (stage) => {
       const connection = stage.connect(30_000)

@@ -1,0 +1,114 @@
+// test/protocol/golden.test.ts — does protocol/README.md show the bytes that the code sends?
+import { readFileSync } from 'node:fs'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Endpoint, Transmit } from '../../protocol/connection/api.ts'
+import { createCoreEndpoint } from '../../protocol/connection/endpoint.ts'
+import { CLOSE_CODE, DEFAULT_LIMITS } from '../../protocol/connection/limits.ts'
+import { TRANSPORT_ERRORS } from '../../protocol/types.ts'
+import { packetCrc } from '../../protocol/wire/crc.ts'
+import { FRAME } from '../../protocol/wire/frames.ts'
+
+const page = readFileSync(new URL('../../protocol/README.md', import.meta.url), 'utf8')
+const HELLO_BYTES = 1_200
+const CLIENT = { host: '10.0.0.1', port: 1 }
+const SERVER = { host: '10.0.0.2', port: 2 }
+
+const identityOf = (number: number) => ({
+  publicKey: new Uint8Array(32).fill(number),
+  secretKey: new Uint8Array(32),
+  certificate: new Uint8Array(0),
+})
+
+const open = (number: number, chance: number): Endpoint =>
+  createCoreEndpoint({
+    identity: identityOf(number),
+    random: (lengthBytes) => new Uint8Array(lengthBytes).fill(chance),
+  })
+
+/** The hex digits below a name in a code block of the page, without the blanks. */
+function written(name: string, next: string): string {
+  const start = page.indexOf(`\n${name} `, page.indexOf('## Golden packets'))
+  const end = page.indexOf(`\n${next}`, start + 1)
+  assert.ok(start > 0 && end > start, `${name} is not on the page`)
+  return page.slice(start + name.length + 1, end).replaceAll(/\s/g, '')
+}
+
+function send(from: Endpoint, nowMs: number): Buffer {
+  const out: Transmit = {
+    bytes: new Uint8Array(65_536),
+    lengthBytes: 0,
+    segmentBytes: 0,
+    to: CLIENT,
+  }
+  assert.ok(from.pollTransmit(nowMs, out))
+  return Buffer.from(out.bytes.subarray(0, out.lengthBytes))
+}
+
+const test = suite('protocol: the page and the code')
+
+test('HELLO, ACCEPT and DATA are those of the page', () => {
+  const client = open(1, 0x0a)
+  const server = open(2, 0x0b)
+  const connection = client.connect(0, { ...SERVER, publicKey: identityOf(2).publicKey })
+  const hello = send(client, 0)
+  const [head, tail] = written('HELLO', 'ACCEPT').split('(zerostobyte1183)') as [string, string]
+  const padding = '00'.repeat(HELLO_BYTES - (head.length + tail.length) / 2)
+  assert.is(hello.toString('hex'), head + padding + tail)
+
+  server.handleDatagram(1, hello, CLIENT)
+  const accept = send(server, 1)
+  assert.is(accept.toString('hex'), written('ACCEPT', 'DATA'))
+
+  client.handleDatagram(2, accept, SERVER)
+  const streamId = connection.openStream('bidi', 2)!
+  connection.write(streamId, Buffer.from('hello'))
+  connection.finish(streamId)
+  assert.is(send(client, 2).toString('hex'), written('DATA', '```'))
+})
+
+test('both checksums of the golden packet are those of the page', () => {
+  for (const mode of ['full', 'header'] as const) {
+    const line = page
+      .split('\n')
+      .find((text) => text.startsWith(`${mode} `) && text.includes(' 0b26'))
+    const packet = Buffer.from(line!.slice(mode.length).trim(), 'hex')
+    assert.is(packet.readUInt32LE(12), packetCrc(packet, mode))
+    assert.is(packet.length, packet.readUInt16LE(2))
+  }
+})
+
+test('every frame type, close code and error is on the page', () => {
+  for (const [name, type] of Object.entries(FRAME)) {
+    const hex = type.toString(16).toUpperCase().padStart(2, '0')
+    assert.match(page, new RegExp(`[|,] ${hex} [A-Z]`), `${name} (${hex})`)
+  }
+  for (const [name, code] of Object.entries(CLOSE_CODE)) {
+    if (code > 0) assert.match(page, new RegExp(`\\| ${code} [a-z]`), `${name} (${code})`)
+  }
+  for (const code of Object.keys(TRANSPORT_ERRORS)) {
+    assert.ok(page.includes(code) || page.includes(code.replace('ERR_HOLDFAST', '')), code)
+  }
+})
+
+test('every limit is on the page, with its default', () => {
+  const shown = {
+    idleTimeoutMs: [30_000, '30 s'],
+    handshakeTimeoutMs: [10_000, '10 s'],
+    keepAliveMs: [12_000, '12 s'],
+    connectionsMax: [4_096, '4096'],
+    streamsMax: [1_024, '1024'],
+    streamWindowBytes: [2 ** 20, '1 MiB'],
+    streamWindowBytesMax: [2 ** 24, '16 MiB'],
+    connectionWindowBytes: [1.5 * 2 ** 20, '1.5 MiB'],
+    connectionWindowBytesMax: [2 ** 26, '64 MiB'],
+    sendBufferBytes: [2 ** 22, '4 MiB'],
+  } as const
+  for (const [name, value] of Object.entries(DEFAULT_LIMITS)) {
+    const [expected, text] = shown[name as keyof typeof shown]
+    assert.is(value, expected, name)
+    assert.ok(page.includes(text), `${name}: ${text}`)
+  }
+})
+
+test.run()
