@@ -24,6 +24,8 @@ const identityOf = (number: number): LocalIdentity => ({
   certificate: new Uint8Array(0),
 })
 
+process.once('disconnect', () => process.exit(0)) // the parent is gone
+
 const [role, rival, port] = process.argv.slice(2) as ['send' | 'receive', Rival, string]
 if (role === 'receive') await receive()
 else await send()

@@ -85,6 +85,7 @@ export class StreamShell extends Duplex implements TransportStream {
     if (this.streamId >= 0) this.#connection.reset(this.streamId, code)
     const options = { wireCode: code }
     this.#giveUpSending(new TransportError('ERR_HOLDFAST_STREAM_RESET', 'reset here', options))
+    this.#settleWrite(null)
     this.#wake()
   }
 
@@ -161,6 +162,7 @@ export class StreamShell extends Duplex implements TransportStream {
     const error = new TransportError('ERR_HOLDFAST_STREAM_STOPPED', detail, options)
     this.#giveUpSending(error)
     if (code !== CODE_ENOUGH || this.#isReadingOver) this.destroy(error)
+    else this.#settleWrite(null)
   }
 
   handleSessionFailed(error: Error): void {
@@ -212,6 +214,7 @@ export class StreamShell extends Duplex implements TransportStream {
     }
     this.#isReadingOver = true
     if (!this.#isFinished) this.#giveUpSending(toClosed(error))
+    this.#settleWrite(toClosed(error))
     // A FIN on its way may still be acknowledged; then the session forgets the stream.
     if (!this.#isFinished || this.#isAcknowledged || this.#endError) this.session.forget(this)
     done(error)
@@ -250,13 +253,18 @@ export class StreamShell extends Duplex implements TransportStream {
     }
     if (sent > 0) this.#wake()
     this.#blocks = []
-    this.#settleWrite()
+    this.#settleWrite(null)
   }
 
-  #settleWrite(): void {
+  /** Calls back whoever waits for a write() or an end(). */
+  #settleWrite(error: Error | null): void {
     const written = this.#written
     this.#written = null
-    written?.()
+    written?.(error)
+    if (!this.#sendingOver) return
+    const final = this.#final
+    this.#final = null
+    final?.(error)
   }
 
   #finish(): void {
@@ -273,10 +281,6 @@ export class StreamShell extends Duplex implements TransportStream {
     this.#sendingOver = error
     this.#acknowledged?.reject(error)
     this.#blocks = []
-    this.#settleWrite()
-    const final = this.#final
-    this.#final = null
-    final?.()
   }
 
   #why(): TransportError {

@@ -42,6 +42,8 @@ const SKIP_GAP_MIN = 2 ** 8
 const SKIP_GAP_MAX = 2 ** 17
 const PROBES_PER_PTO = 2
 const CLOSE_REPLY_GAP_MS = 20
+/** CLOSE goes out so often, a PTO apart: a quiet peer would answer nothing that repeats it. */
+const CLOSE_COPIES = 3
 
 export interface ConnectionOptions {
   readonly isInitiator: boolean
@@ -88,6 +90,8 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
     application: boolean
     owed: boolean
     sentMs: number
+    copies: number
+    repeatMs: number
   } | null = null
   #endMs = Number.POSITIVE_INFINITY
   #ended = false
@@ -388,7 +392,8 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
 
   #beginClose(close: { code: number; reason: string; application: boolean }): void {
     this.state = 'closing'
-    this.#close = { ...close, owed: true, sentMs: Number.NEGATIVE_INFINITY }
+    const sentMs = Number.NEGATIVE_INFINITY
+    this.#close = { ...close, owed: true, sentMs, copies: CLOSE_COPIES, repeatMs: 0 }
   }
 
   /** Tells the application, once; the state lingers 3 PTO to answer stragglers (RFC 9000 §10.2). */
@@ -427,7 +432,8 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
 
   pollTimeout(nowMs: number): number {
     if (this.state === 'closed') return this.#endMs
-    if (this.state === 'closing' || this.state === 'draining') return this.#endMs
+    if (this.state === 'closing') return Math.min(this.#endMs, this.#close?.repeatMs ?? this.#endMs)
+    if (this.state === 'draining') return this.#endMs
     if (this.state === 'handshaking') return Number.POSITIVE_INFINITY
     let due = Math.min(this.#acks.pollTimeout(), this.recovery.timeoutMs())
     due = Math.min(due, this.#idleDeadlineMs, this.#keepAliveMs)
@@ -443,6 +449,11 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
     this.#nowMs = nowMs
     if (this.state === 'closing' || this.state === 'draining') {
       if (nowMs >= this.#endMs) this.state = 'closed'
+      const close = this.#close
+      if (this.state === 'closing' && close && nowMs >= close.repeatMs) {
+        close.repeatMs = Number.POSITIVE_INFINITY // until it is sent
+        close.owed = true
+      }
       return
     }
     if (this.state !== 'open') return
@@ -592,6 +603,9 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
     if (!close?.owed) return 0
     close.owed = false
     close.sentMs = this.#nowMs
+    close.copies -= 1
+    const ptoMs = this.recovery.rtt.ptoMs(this.recovery.peerAckDelayMsMax, 0)
+    close.repeatMs = close.copies > 0 ? this.#nowMs + ptoMs : Number.POSITIVE_INFINITY
     const writer = this.#writerFor(out, HELLO_BYTES_MIN)
     const reason = Buffer.from(close.reason).subarray(0, 512)
     writer.u8(close.application ? FRAME.closeApplication : FRAME.closeTransport)

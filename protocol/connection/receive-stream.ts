@@ -2,6 +2,9 @@
 
 export const PIECES_MAX = 1024 // out of order, per stream: a hole-maker can't cost more (§1 limits)
 
+/** From here on a piece is handed out as it came: a copy costs more than one more push does. */
+const LARGE_PIECE_BYTES = 16_384
+
 export type Inserted = 'ok' | 'final-size' | 'too-many-pieces'
 
 export class ReceiveStream {
@@ -128,6 +131,13 @@ export class ReceiveStream {
   read(bytesMax: number): Uint8Array | null {
     const wanted = Math.min(bytesMax, this.readableBytes)
     if (wanted <= 0) return null
+    const first = this.#ready[this.#readyHead] as Uint8Array
+    if (first.length >= LARGE_PIECE_BYTES && first.length <= wanted && fillsItsMemory(first)) {
+      this.#readyHead += 1
+      this.#trim()
+      this.consumed += first.length
+      return first
+    }
     const out = Buffer.allocUnsafeSlow(wanted)
     let at = 0
     while (at < wanted) {
@@ -142,12 +152,15 @@ export class ReceiveStream {
         at = wanted
       }
     }
-    if (this.#readyHead > 256 || this.#readyHead === this.#ready.length) {
-      this.#ready = this.#ready.slice(this.#readyHead)
-      this.#readyHead = 0
-    }
+    this.#trim()
     this.consumed += wanted
     return out
+  }
+
+  #trim(): void {
+    if (this.#readyHead <= 256 && this.#readyHead < this.#ready.length) return
+    this.#ready = this.#ready.slice(this.#readyHead)
+    this.#readyHead = 0
   }
 
   /** Drops what waits; the caller gives the bytes back to the connection's window. */
@@ -159,3 +172,6 @@ export class ReceiveStream {
     this.consumed = this.highest
   }
 }
+
+/** A piece may keep its datagram's memory alive only while it is most of it. */
+const fillsItsMemory = (piece: Uint8Array): boolean => piece.length * 2 >= piece.buffer.byteLength

@@ -55,6 +55,19 @@ const scenarios: Scenario[] = [
     happened: (report) => report.dropped >= 2,
   },
   {
+    name: 'CLOSE lost twice between two quiet ends',
+    link: LINK,
+    act: (stage) => {
+      const connection = stage.connect()
+      stage.world.run(1_000)
+      stage.up.options.drop = dropFrames(2, 'close')
+      stage.client.close(connection, 3, 'third time lucky')
+      stage.waitFor('the other end', () => stage.server.endings.size === 1, 1_000)
+      assert.is([...stage.server.endings.values()][0]?.error?.wireCode, 3)
+    },
+    happened: (report) => report.dropped === 2,
+  },
+  {
     name: 'graceful close with 4 MiB queued: drained, then closed',
     link: { ...LINK, lossRatio: 0.02 },
     act: (stage) => {
