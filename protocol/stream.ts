@@ -7,6 +7,7 @@ import { Duplex, type DuplexOptions } from 'node:stream'
 import type { Connection } from './connection/api.ts'
 import type { SessionShell } from './session.ts'
 import { TransportError, type TransportStream } from './types.ts'
+import { VARINT_MAX } from './wire/frames.ts'
 
 const HIGH_WATER_BYTES = 64 * 1024
 const READ_BYTES_MAX = 64 * 1024
@@ -18,7 +19,6 @@ const CODE_DESTROYED = 0
 /** To stop with this code says "no error, just enough" (as in HTTP/3): the writer goes on reading
  * the answer, and what it still writes is dropped. */
 const CODE_ENOUGH = 0
-const CODE_MAX = 2 ** 30 - 1
 
 type Done = (error?: Error | null) => void
 
@@ -322,6 +322,6 @@ function checkUrgency(urgency: number): number {
 }
 
 function checkCode(code: number): void {
-  if (Number.isInteger(code) && code >= 0 && code <= CODE_MAX) return
-  throw new TransportError('ERR_HOLDFAST_INVALID', `code ${code} is not one of 0 to ${CODE_MAX}`)
+  if (Number.isInteger(code) && code >= 0 && code <= VARINT_MAX) return
+  throw new TransportError('ERR_HOLDFAST_INVALID', `code ${code} is not one of 0 to ${VARINT_MAX}`)
 }

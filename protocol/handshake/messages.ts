@@ -9,7 +9,6 @@ import { blake2b128, blake2b256 } from './blake2b.ts'
 
 export const KEY_BYTES = 32
 export const CERTIFICATE_BYTES_MAX = 512
-export const TOKEN_BYTES_MAX = 255
 const PAYLOAD_BYTES_MAX = 1024
 
 export interface Parameters {

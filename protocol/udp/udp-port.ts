@@ -3,6 +3,7 @@ import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
 import { DgramAsPromised, type RemoteInfo, type SocketAsPromised } from 'dgram-as-promised'
 import { type Address, type DatagramPort, TransportError } from '../types.ts'
+import { DATAGRAM_BYTES_MAX } from '../wire/header.ts'
 
 /** Asked for; the kernel grants what net.core.rmem_max and wmem_max allow (and doubles it). The
  * usual default of 208 KiB holds three datagrams of 64 KiB. */
@@ -10,9 +11,8 @@ const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 /** How soon a full socket is looked at again. libuv sends what waits as soon as it can. */
 const RETRY_MS = 1
 
-/** Largest UDP payload that fits an IPv4 packet of 65 535 bytes, and the 65 536 byte MTU of lo
- * less the IPv6 and UDP headers. */
-const IPV4_PAYLOAD_BYTES_MAX = 65_507
+/** The MTU of lo, 65 536 bytes, less the IPv6 and UDP headers; over IPv4 its length field is the
+ * limit, and DATAGRAM_BYTES_MAX the payload. */
 const IPV6_PAYLOAD_BYTES_MAX = 65_488
 /** With less room than this for arriving datagrams a burst of the largest would be lost. */
 const ROOM_FOR_LARGEST_BYTES = 2 * 1024 * 1024
@@ -99,7 +99,7 @@ export class UdpPort implements DatagramPort {
   /** Largest datagram worth sending to peers on this machine; measured in protocol/README.md. */
   get loopbackBytesMax(): number {
     if (this.receiveBufferBytes < ROOM_FOR_LARGEST_BYTES) return LOOPBACK_BYTES_SMALL
-    return this.family === 6 ? IPV6_PAYLOAD_BYTES_MAX : IPV4_PAYLOAD_BYTES_MAX
+    return this.family === 6 ? IPV6_PAYLOAD_BYTES_MAX : DATAGRAM_BYTES_MAX
   }
 
   send(bytes: Uint8Array, to: Address): boolean {
