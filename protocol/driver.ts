@@ -94,12 +94,19 @@ export class Driver {
     if (this.#isStopped) return
     const mayHaveMore = this.#batch >= RECEIVE_BATCH
     this.#batch = 0
-    this.#dispatch()
-    if (this.#isTimeoutPending) this.#handleTimeout(mayHaveMore)
-    const isUnfinished = this.#pump()
-    // What was sent may itself lead to events: a stream has room, a closed connection is gone.
-    this.#dispatch()
-    this.#onFlushed?.()
+    let isUnfinished = true
+    try {
+      this.#dispatch()
+      if (this.#isTimeoutPending) this.#handleTimeout(mayHaveMore)
+      isUnfinished = this.#pump()
+      // What was sent may itself lead to events: a stream has room, a closed connection is gone.
+      this.#dispatch()
+      this.#onFlushed?.()
+    } catch (error) {
+      // An application's listener threw. That is its own affair, and no reason to stop the others.
+      this.wake()
+      throw error
+    }
     if (this.#isStopped) return
     if (isUnfinished) this.wake()
     else this.#arm()

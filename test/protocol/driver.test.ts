@@ -1,7 +1,12 @@
 // test/protocol/driver.test.ts — does the loop read before it times out, yield, and stay quiet?
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Connection, Endpoint, Transmit } from '../../protocol/connection/api.ts'
+import type {
+  Connection,
+  Endpoint,
+  EndpointEvent,
+  Transmit,
+} from '../../protocol/connection/api.ts'
 import { Driver } from '../../protocol/driver.ts'
 import type { Address, Clock, DatagramPort } from '../../protocol/types.ts'
 
@@ -36,7 +41,8 @@ class NotingCore implements Endpoint {
     return true
   }
   pollTimeout = (): number => this.timeoutMs
-  pollEvent = (): null => null
+  events: EndpointEvent[] = []
+  pollEvent = (): EndpointEvent | null => this.events.shift() ?? null
   setIdentity(): void {}
   refuseNew(): void {}
 }
@@ -226,6 +232,25 @@ test('wake() many times is one turn; after stop() nothing happens', () => {
   loop.turn(1)
   assert.equal(loop.sent, [50])
   assert.equal(core.notes, [])
+})
+
+test('a listener that throws does not stop the others', () => {
+  const loop = new Loop()
+  const core = new NotingCore()
+  let calls = 0
+  const onEvent = (): void => {
+    calls += 1
+    if (calls === 1) throw new Error('a mistake of the application')
+  }
+  const driver = new Driver({ endpoint: core, port: loop.port, clock: loop.clock, onEvent })
+  const connection = {} as Connection
+  core.events = [1, 2].map((streamId) => ({ type: 'stream-readable', connection, streamId }))
+  core.outgoing = [100]
+  driver.wake()
+  assert.throws(() => loop.turn(0.001), 'a mistake of the application')
+  loop.turn(0.001)
+  assert.is(calls, 2)
+  assert.equal(loop.sent, [100])
 })
 
 test.run()
