@@ -17,20 +17,30 @@ const INITIAL_BYTES = 512
 
 /** Appends values to a buffer that grows. */
 export class CborWriter {
-  #bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES)
+  #bytes: Buffer
   #length = 0
+
+  constructor(capacityBytes = INITIAL_BYTES) {
+    this.#bytes = Buffer.allocUnsafeSlow(capacityBytes)
+  }
 
   get length(): number {
     return this.#length
   }
 
-  /** A copy of all that was written. */
-  take(): Buffer {
-    return Buffer.copyBytesFrom(this.#bytes, 0, this.#length)
+  /** A copy of what was written, from `start` on. */
+  take(start = 0): Buffer {
+    return Buffer.copyBytesFrom(this.#bytes, start, this.#length - start)
   }
 
-  clear(): void {
-    this.#length = 0
+  /** What was written, valid until the next call. */
+  view(): Buffer {
+    return this.#bytes.subarray(0, this.#length)
+  }
+
+  /** Forgets everything from `length` on. */
+  truncate(length: number): void {
+    this.#length = Math.min(this.#length, length)
   }
 
   /** A whole number from −2^53 to 2^53, or a bigint from −2^63 to 2^64 − 1. */

@@ -5,7 +5,14 @@
 // Lengths are those of the plaintext, so that a reader knows where each chunk belongs without
 // fetching those before it. Few chunks stand in the entry itself.
 import { CborWriter } from './cbor.ts'
-import { type EmitNode, indexOver, type LoadNode, NODE_EDGES_MAX, readNodes } from './nodes.ts'
+import {
+  type EmitNode,
+  indexOver,
+  type LoadNode,
+  NODE_EDGES_MAX,
+  NODE_KIND,
+  readNodes,
+} from './nodes.ts'
 import { PLAINTEXT_BYTES_MAX } from './seal.ts'
 
 export interface ChunkRef {
@@ -16,16 +23,17 @@ export interface ChunkRef {
 
 /** So many chunks stand in the entry; with more the entry names a list. */
 export const CHUNKS_INLINE_MAX = 16
-const LIST = 3
-const LIST_INDEX = 4
+const KINDS = { leaf: NODE_KIND.chunkList, index: NODE_KIND.chunkListIndex }
 const ID_BYTES = 32
+/** Array head, id with its head, length. */
+const REF_BYTES_MAX = 1 + 2 + ID_BYTES + 5
 
 /** Either the chunks themselves, or the id of their list. */
 export type ChunkNames =
   | { readonly chunks: readonly ChunkRef[]; readonly list: null }
   | { readonly chunks: readonly []; readonly list: string }
 
-/** Takes a file's chunks in order. Holds at most one node's worth, and 32 bytes per full node. */
+/** Takes a file's chunks in order. Holds one node's worth, and the id of each node that is full. */
 export class ChunkListWriter {
   readonly #emit: EmitNode
   #refs: ChunkRef[] = []
@@ -35,9 +43,15 @@ export class ChunkListWriter {
     this.#emit = emit
   }
 
+  /** Throws RangeError for a length that no chunk has. */
   add(ref: ChunkRef): void {
-    if (this.#refs.length === NODE_EDGES_MAX) this.#flush()
+    const { id, length } = ref
+    if (!Number.isSafeInteger(length) || length < 1 || length > PLAINTEXT_BYTES_MAX) {
+      throw new RangeError(`a chunk of ${length} bytes`)
+    }
     this.#refs.push(ref)
+    const items = this.#refs.length
+    if (items === NODE_EDGES_MAX || isCutAfter(items, hashOfId(id))) this.#flush()
   }
 
   finish(): ChunkNames {
@@ -45,32 +59,32 @@ export class ChunkListWriter {
       return { chunks: this.#refs, list: null }
     }
     if (this.#refs.length > 0) this.#flush()
-    return { chunks: [], list: indexOver(this.#nodes, LIST_INDEX, this.#emit) }
+    return { chunks: [], list: indexOver(this.#nodes, NODE_KIND.chunkListIndex, this.#emit) }
   }
 
   #flush(): void {
-    const node = new CborWriter()
-    node.array(2)
-    node.int(LIST)
-    node.array(this.#refs.length)
+    const items = new CborWriter(this.#refs.length * REF_BYTES_MAX)
     for (const { id, length } of this.#refs) {
-      node.array(2)
-      node.hex(id)
-      node.int(length)
+      items.array(2)
+      items.hex(id)
+      items.int(length)
     }
+    const node = encodeNode(LIST, this.#refs.length, items.view())
     const edges = new Set(this.#refs.map((ref) => ref.id))
-    this.#nodes.push(this.#emit(node.take(), [...edges]))
+    this.#nodes.push(this.#emit(node, [...edges]))
     this.#refs = []
   }
 }
 
 /** The chunks of a list in order. Throws CORRUPT. */
 export async function* readChunkList(load: LoadNode, root: string): AsyncGenerator<ChunkRef> {
-  for await (const { reader, count } of readNodes(load, root, { leaf: LIST, index: LIST_INDEX })) {
+  for await (const { reader, count } of readNodes(load, root, KINDS)) {
     for (let i = 0; i < count; i += 1) {
       reader.array(2, 2, 'chunk')
       const id = reader.hex(ID_BYTES, 'chunk id')
-      yield { id, length: reader.uint(PLAINTEXT_BYTES_MAX, 'chunk length') }
+      const length = reader.uint(PLAINTEXT_BYTES_MAX, 'chunk length')
+      if (length === 0) reader.fail('a chunk without bytes')
+      yield { id, length }
     }
     reader.end()
   }

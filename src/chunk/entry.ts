@@ -55,13 +55,22 @@ export interface TreeEntry {
   readonly xattrs: readonly { readonly name: Uint8Array; readonly value: Uint8Array }[]
 }
 
+// With these caps an entry is never larger than a node may be.
 const NAME_BYTES_MAX = 4096
 const TARGET_BYTES_MAX = 65_536
 const OWNER_BYTES_MAX = 256
-const UINT32_MAX = 2 ** 32 - 1
 export const HOLES_MAX = 16_384
 const XATTRS_MAX = 256
-const XATTR_BYTES_MAX = 65_536
+const XATTR_NAME_BYTES_MAX = 255
+/** Names and values of all extended attributes of one entry. */
+const XATTR_BYTES_MAX = 256 * 1024
+const UINT32_MAX = 2 ** 32 - 1
+const UINT64_MAX = 2n ** 64n - 1n
+const INT64_MIN = -(2n ** 63n)
+const INT64_MAX = 2n ** 63n - 1n
+/** Fields 0 to 10. */
+const FIELDS_ALWAYS = 11
+const FIELDS_MAX = 19
 const ID_BYTES = 32
 const SLASH = 0x2f
 const DOT = 0x2e
@@ -81,155 +90,249 @@ export function edgesOf(entry: TreeEntry): string[] {
   return edges
 }
 
-/** Throws RangeError when a reader would refuse the entry. */
+/** Throws RangeError, and writes nothing, when a reader would refuse the entry: what was written
+ * can be read. */
 export function writeEntry(writer: CborWriter, entry: TreeEntry): void {
-  if (!isHarmlessName(entry.name)) throw new RangeError('a name that no folder can hold')
-  if (entry.holes.length > HOLES_MAX) throw new RangeError(`more than ${HOLES_MAX} holes`)
-  const fields: [number, () => void][] = [
-    [0, () => writer.bytes(entry.name)],
-    [1, () => writer.int(ENTRY_TYPES.indexOf(entry.type))],
-    [2, () => writer.int(entry.mode)],
-    [3, () => writer.int(entry.uid)],
-    [4, () => writer.int(entry.gid)],
-    [5, () => writer.bytes(entry.user)],
-    [6, () => writer.bytes(entry.group)],
-    [7, () => writer.int(entry.mtimeNs)],
-    [8, () => writer.int(entry.ctimeNs)],
-    [9, () => writer.int(entry.inode)],
-    [10, () => writer.int(entry.size)],
-  ]
+  const problem = problemOf(entry)
+  if (problem !== null) throw new RangeError(problem)
   const { target, hardlink, device, holes, chunks, list, subtree, xattrs } = entry
-  if (target !== null) fields.push([11, () => writer.bytes(target)])
-  if (hardlink !== null) {
-    fields.push([12, () => writeInts(writer, [hardlink.device, hardlink.inode, hardlink.links])])
+  let optionalFields = 0
+  for (const value of [target, hardlink, device, list, subtree]) {
+    if (value !== null) optionalFields += 1
   }
-  if (device !== null) fields.push([13, () => writeInts(writer, [device.major, device.minor])])
+  for (const values of [holes, chunks, xattrs]) if (values.length > 0) optionalFields += 1
+  writer.map(FIELDS_ALWAYS + optionalFields)
+  writer.int(0)
+  writer.bytes(entry.name)
+  writer.int(1)
+  writer.int(ENTRY_TYPES.indexOf(entry.type))
+  writer.int(2)
+  writer.int(entry.mode)
+  writer.int(3)
+  writer.int(entry.uid)
+  writer.int(4)
+  writer.int(entry.gid)
+  writer.int(5)
+  writer.bytes(entry.user)
+  writer.int(6)
+  writer.bytes(entry.group)
+  writer.int(7)
+  writer.int(entry.mtimeNs)
+  writer.int(8)
+  writer.int(entry.ctimeNs)
+  writer.int(9)
+  writer.int(entry.inode)
+  writer.int(10)
+  writer.int(entry.size)
+  if (target !== null) {
+    writer.int(11)
+    writer.bytes(target)
+  }
+  if (hardlink !== null) {
+    writer.int(12)
+    writer.array(3)
+    writer.int(hardlink.device)
+    writer.int(hardlink.inode)
+    writer.int(hardlink.links)
+  }
+  if (device !== null) {
+    writer.int(13)
+    writer.array(2)
+    writer.int(device.major)
+    writer.int(device.minor)
+  }
   if (holes.length > 0) {
-    fields.push([
-      14,
-      () => {
-        writer.array(holes.length)
-        for (const { offset, length } of holes) writeInts(writer, [offset, length])
-      },
-    ])
+    writer.int(14)
+    writer.array(holes.length)
+    for (const { offset, length } of holes) {
+      writer.array(2)
+      writer.int(offset)
+      writer.int(length)
+    }
   }
   if (chunks.length > 0) {
-    fields.push([
-      15,
-      () => {
-        writer.array(chunks.length)
-        for (const { id, length } of chunks) {
-          writer.array(2)
-          writer.hex(id)
-          writer.int(length)
-        }
-      },
-    ])
+    writer.int(15)
+    writer.array(chunks.length)
+    for (const { id, length } of chunks) {
+      writer.array(2)
+      writer.hex(id)
+      writer.int(length)
+    }
   }
-  if (list !== null) fields.push([16, () => writer.hex(list)])
-  if (subtree !== null) fields.push([17, () => writer.hex(subtree)])
+  if (list !== null) {
+    writer.int(16)
+    writer.hex(list)
+  }
+  if (subtree !== null) {
+    writer.int(17)
+    writer.hex(subtree)
+  }
   if (xattrs.length > 0) {
-    fields.push([
-      18,
-      () => {
-        writer.array(xattrs.length)
-        for (const { name, value } of xattrs) {
-          writer.array(2)
-          writer.bytes(name)
-          writer.bytes(value)
-        }
-      },
-    ])
+    writer.int(18)
+    writer.array(xattrs.length)
+    for (const { name, value } of xattrs) {
+      writer.array(2)
+      writer.bytes(name)
+      writer.bytes(value)
+    }
   }
-  writer.map(fields.length)
-  for (const [key, write] of fields) {
-    writer.int(key)
-    write()
-  }
-}
-
-function writeInts(writer: CborWriter, values: readonly (number | bigint)[]): void {
-  writer.array(values.length)
-  for (const value of values) writer.int(value)
 }
 
 /** Everything is checked: CORRUPT for whatever a writer would not write. */
 export function readEntry(reader: CborReader): TreeEntry {
-  const count = reader.map(11, 19, 'entry')
-  let left = count
-  let nextKey = left > 0 ? reader.uint(18, 'key') : -1
-  const take = (key: number): boolean => {
-    if (nextKey !== key) return false
-    left -= 1
-    return true
-  }
-  const next = (): void => {
-    if (left === 0) {
-      nextKey = -1
-      return
-    }
-    const key = reader.uint(18, 'key')
-    if (key <= nextKey) reader.fail('keys are not in order')
-    nextKey = key
-  }
-  const must = <T>(key: number, read: () => T): T => {
-    if (!take(key)) reader.fail(`field ${key} is missing`)
-    const value = read()
-    next()
-    return value
-  }
-  const may = <T>(key: number, read: () => T, otherwise: T): T => {
-    if (!take(key)) return otherwise
-    const value = read()
-    next()
-    return value
-  }
+  const fields = new FieldReader(reader, reader.map(FIELDS_ALWAYS, FIELDS_MAX, 'entry'))
+  fields.must(0)
+  const name = reader.bytes(1, NAME_BYTES_MAX, 'name')
+  fields.must(1)
+  const type = ENTRY_TYPES[reader.uint(ENTRY_TYPES.length - 1, 'type')] as EntryType
+  fields.must(2)
+  const mode = reader.uint(0o7777, 'mode')
+  fields.must(3)
+  const uid = reader.uint(UINT32_MAX, 'uid')
+  fields.must(4)
+  const gid = reader.uint(UINT32_MAX, 'gid')
+  fields.must(5)
+  const user = reader.bytes(0, OWNER_BYTES_MAX, 'user')
+  fields.must(6)
+  const group = reader.bytes(0, OWNER_BYTES_MAX, 'group')
+  fields.must(7)
+  const mtimeNs = reader.int64('mtime')
+  fields.must(8)
+  const ctimeNs = reader.int64('ctime')
+  fields.must(9)
+  const inode = reader.uint64('inode')
+  fields.must(10)
+  const size = reader.uint(Number.MAX_SAFE_INTEGER, 'size')
   const entry: TreeEntry = {
-    name: must(0, () => reader.bytes(1, NAME_BYTES_MAX, 'name')),
-    type: ENTRY_TYPES[must(1, () => reader.uint(ENTRY_TYPES.length - 1, 'type'))] as EntryType,
-    mode: must(2, () => reader.uint(0o7777, 'mode')),
-    uid: must(3, () => reader.uint(UINT32_MAX, 'uid')),
-    gid: must(4, () => reader.uint(UINT32_MAX, 'gid')),
-    user: must(5, () => reader.bytes(0, OWNER_BYTES_MAX, 'user')),
-    group: must(6, () => reader.bytes(0, OWNER_BYTES_MAX, 'group')),
-    mtimeNs: must(7, () => reader.int64('mtime')),
-    ctimeNs: must(8, () => reader.int64('ctime')),
-    inode: must(9, () => reader.uint64('inode')),
-    size: must(10, () => reader.uint(Number.MAX_SAFE_INTEGER, 'size')),
-    target: may(11, () => reader.bytes(0, TARGET_BYTES_MAX, 'target'), null),
-    hardlink: may(12, () => readHardlink(reader), null),
-    device: may(13, () => readDevice(reader), null),
-    holes: may(14, () => readHoles(reader), []),
-    chunks: may(15, () => readChunks(reader), []),
-    list: may(16, () => reader.hex(ID_BYTES, 'chunk list'), null),
-    subtree: may(17, () => reader.hex(ID_BYTES, 'subtree'), null),
-    xattrs: may(18, () => readXattrs(reader), []),
+    name,
+    type,
+    mode,
+    uid,
+    gid,
+    user,
+    group,
+    mtimeNs,
+    ctimeNs,
+    inode,
+    size,
+    target: fields.may(11) ? reader.bytes(0, TARGET_BYTES_MAX, 'target') : null,
+    hardlink: fields.may(12) ? readHardlink(reader) : null,
+    device: fields.may(13) ? readDevice(reader) : null,
+    holes: fields.may(14) ? readHoles(reader) : [],
+    chunks: fields.may(15) ? readChunks(reader) : [],
+    list: fields.may(16) ? reader.hex(ID_BYTES, 'chunk list') : null,
+    subtree: fields.may(17) ? reader.hex(ID_BYTES, 'subtree') : null,
+    xattrs: fields.may(18) ? readXattrs(reader) : [],
   }
-  if (left !== 0) reader.fail('an unknown field')
-  checkEntry(reader, entry)
+  fields.end()
+  const problem = problemOf(entry)
+  if (problem !== null) reader.fail(problem)
   return entry
 }
 
-/** What the fields must be together. */
-function checkEntry(reader: CborReader, entry: TreeEntry): void {
-  if (!isHarmlessName(entry.name)) reader.fail('a name that no folder may hold')
-  if ((entry.type === 'dir') !== (entry.subtree !== null)) reader.fail('subtree and type disagree')
-  if ((entry.type === 'symlink') !== (entry.target !== null))
-    reader.fail('target and type disagree')
-  if (entry.target?.includes(0)) reader.fail('a target with NUL')
-  const { chunks, list, holes } = entry
-  if (entry.type !== 'file' && (chunks.length > 0 || list !== null || holes.length > 0)) {
-    reader.fail('content of something that is no file')
+/** The keys of a map, ascending. */
+class FieldReader {
+  readonly #reader: CborReader
+  #left: number
+  /** Read already, and its value comes next; −1: not read. */
+  #key = -1
+
+  constructor(reader: CborReader, count: number) {
+    this.#reader = reader
+    this.#left = count
   }
-  if (chunks.length > 0 && list !== null) reader.fail('chunks and a list')
-  const holeBytes = holes.reduce((sum, hole) => sum + hole.length, 0)
-  const last = holes.at(-1)
-  if (last && last.offset + last.length > entry.size) reader.fail('a hole behind the end')
-  if (list === null && entry.type === 'file') {
-    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, holeBytes)
-    if (bytes !== entry.size) reader.fail('chunks and holes do not make up the size')
+
+  /** True when the value of that key comes next. */
+  may(key: number): boolean {
+    if (this.#left === 0) return false
+    if (this.#key === -1) this.#key = this.#reader.uint(FIELDS_MAX - 1, 'key')
+    if (this.#key !== key) return false
+    this.#key = -1
+    this.#left -= 1
+    return true
+  }
+
+  must(key: number): void {
+    if (!this.may(key)) this.#reader.fail(`field ${key} is missing`)
+  }
+
+  /** A key that is out of order, twice or unknown was never asked for, and is left. */
+  end(): void {
+    if (this.#left !== 0) this.#reader.fail('fields that are unknown or out of order')
   }
 }
+
+/** Why a reader would refuse the entry, or null. Readers and writers ask the same question. */
+function problemOf(entry: TreeEntry): string | null {
+  const { type, chunks, list, holes } = entry
+  if (!isHarmlessName(entry.name)) return 'a name that no folder can hold'
+  if (!ENTRY_TYPES.includes(type)) return 'an unknown type'
+  if (!isUint(entry.mode, 0o7777)) return 'a mode that is none'
+  if (!isUint(entry.uid, UINT32_MAX) || !isUint(entry.gid, UINT32_MAX)) return 'an owner over 2^32'
+  if (entry.user.length > OWNER_BYTES_MAX || entry.group.length > OWNER_BYTES_MAX) {
+    return 'too long a name of an owner'
+  }
+  if (!isInt64(entry.mtimeNs) || !isInt64(entry.ctimeNs)) return 'a time over 64 bits'
+  if (!isUint64(entry.inode)) return 'an inode over 64 bits'
+  if (!isUint(entry.size, Number.MAX_SAFE_INTEGER)) return 'an impossible size'
+  const isDevice = type === 'chardev' || type === 'blockdev'
+  if ((type === 'dir') !== (entry.subtree !== null)) return 'subtree and type disagree'
+  if ((type === 'symlink') !== (entry.target !== null)) return 'target and type disagree'
+  if (isDevice !== (entry.device !== null)) return 'device and type disagree'
+  if (type === 'file') return contentProblemOf(entry) ?? detailProblemOf(entry)
+  if (chunks.length > 0 || list !== null || holes.length > 0) return 'content of what is no file'
+  return detailProblemOf(entry)
+}
+
+function contentProblemOf({ chunks, list, holes, size }: TreeEntry): string | null {
+  if (holes.length > HOLES_MAX) return `more than ${HOLES_MAX} holes`
+  let end = 0
+  let bytes = 0
+  for (const { offset, length } of holes) {
+    if (!isUint(offset, size) || !isUint(length, size - offset)) return 'a hole behind the end'
+    if (offset < end || length === 0) return 'holes are not in order'
+    end = offset + length
+    bytes += length
+  }
+  if (chunks.length > 0 && list !== null) return 'chunks and a list'
+  if (chunks.length > CHUNKS_INLINE_MAX) return `more than ${CHUNKS_INLINE_MAX} chunks`
+  if (list !== null) return null // The reader of the list adds up its lengths.
+  for (const { length } of chunks) {
+    if (!isUint(length, PLAINTEXT_BYTES_MAX) || length === 0) return 'an impossible chunk length'
+    bytes += length
+  }
+  return bytes === size ? null : 'chunks and holes do not make up the size'
+}
+
+function detailProblemOf({ target, hardlink, device, xattrs }: TreeEntry): string | null {
+  if (target && target.length > TARGET_BYTES_MAX) return 'too long a target'
+  if (target?.includes(0)) return 'a target with NUL'
+  if (hardlink) {
+    const { device, inode, links } = hardlink
+    const isLegal = isUint64(device) && isUint64(inode) && isUint(links, UINT32_MAX)
+    if (!isLegal) return 'a hardlink that is none'
+  }
+  if (device && !(isUint(device.major, UINT32_MAX) && isUint(device.minor, UINT32_MAX))) {
+    return 'a device number over 32 bits'
+  }
+  if (xattrs.length > XATTRS_MAX) return `more than ${XATTRS_MAX} attributes`
+  let last: Uint8Array | null = null
+  let bytes = 0
+  for (const { name, value } of xattrs) {
+    if (name.length === 0 || name.length > XATTR_NAME_BYTES_MAX || name.includes(0)) {
+      return 'an attribute without a proper name'
+    }
+    if (last && Buffer.compare(last, name) >= 0) return 'attributes are not in order'
+    last = name
+    bytes += name.length + value.length
+  }
+  return bytes > XATTR_BYTES_MAX ? `attributes of more than ${XATTR_BYTES_MAX} bytes` : null
+}
+
+const isUint = (value: number, max: number): boolean =>
+  Number.isSafeInteger(value) && value >= 0 && value <= max
+const isUint64 = (value: bigint): boolean => value >= 0n && value <= UINT64_MAX
+const isInt64 = (value: bigint): boolean => value >= INT64_MIN && value <= INT64_MAX
 
 function readHardlink(reader: CborReader): NonNullable<TreeEntry['hardlink']> {
   reader.array(3, 3, 'hardlink')
@@ -246,14 +349,10 @@ function readDevice(reader: CborReader): NonNullable<TreeEntry['device']> {
 
 function readHoles(reader: CborReader): { offset: number; length: number }[] {
   const count = reader.array(1, HOLES_MAX, 'holes')
-  let end = 0
   return Array.from({ length: count }, () => {
     reader.array(2, 2, 'hole')
     const offset = reader.uint(Number.MAX_SAFE_INTEGER, 'offset')
-    const length = reader.uint(Number.MAX_SAFE_INTEGER - offset, 'length')
-    if (offset < end || length === 0) reader.fail('holes are not in order')
-    end = offset + length
-    return { offset, length }
+    return { offset, length: reader.uint(Number.MAX_SAFE_INTEGER, 'length') }
   })
 }
 
@@ -270,7 +369,7 @@ function readXattrs(reader: CborReader): { name: Uint8Array; value: Uint8Array }
   const count = reader.array(1, XATTRS_MAX, 'xattrs')
   return Array.from({ length: count }, () => {
     reader.array(2, 2, 'xattr')
-    const name = reader.bytes(1, 255, 'xattr name')
+    const name = reader.bytes(1, XATTR_NAME_BYTES_MAX, 'xattr name')
     return { name, value: reader.bytes(0, XATTR_BYTES_MAX, 'xattr value') }
   })
 }

@@ -1,37 +1,67 @@
 // src/chunk/nodes.ts — how are lists too long for one node cut into several, and read again?
+//
+// Where a list is cut depends on its items, as the cuts of a file depend on its bytes: an item more
+// or less changes the node that it is in, and the index above, and no other node.
 import { CborReader, CborWriter } from './cbor.ts'
 
 export const NODE_SIZE_BYTES_MAX = 2 ** 20
 export const NODE_EDGES_MAX = 4096
-/** Index nodes above each other: 4096⁴ nodes are enough for any list. */
+/** No cut before so many items: what is shorter is one node. */
+const NODE_ITEMS_MIN = 512
+/** After that one item in 1,024 ends its node. */
+const CUT_MASK = 1023
+/** Index nodes above each other: 512⁴ nodes are enough for any list. */
 const INDEX_DEPTH_MAX = 4
 const ID_BYTES = 32
+/** Array head, kind and inner head. */
+export const NODE_HEAD_BYTES = 16
 
 /** Stores one node as a chunk of kind tree and returns its id. */
 export type EmitNode = (plaintext: Uint8Array, edges: readonly string[]) => string
 /** The plaintext of a node, verified against its id. */
 export type LoadNode = (id: string) => Promise<Uint8Array>
 
+/** Whether a node of `items` items ends with the item of that hash (uniform, at least 10 bits). */
+export const isCutAfter = (items: number, hash: number): boolean =>
+  items >= NODE_ITEMS_MIN && (hash & CUT_MASK) === 0
+
+/** An id is a hash already. */
+export const hashOfId = (id: string): number => Number.parseInt(id.slice(0, 4), 16)
+
+/** A node of that kind around items that are encoded already. */
+export function encodeNode(kind: number, count: number, items: Uint8Array): Buffer {
+  const node = new CborWriter(NODE_HEAD_BYTES + items.length)
+  node.array(2)
+  node.int(kind)
+  node.array(count)
+  node.raw(items)
+  return node.take()
+}
+
 /** Index nodes over a list of nodes until one is left. */
 export function indexOver(nodes: readonly string[], kind: number, emit: EmitNode): string {
   let level = nodes
   while (level.length > 1) {
     const above: string[] = []
-    for (let at = 0; at < level.length; at += NODE_EDGES_MAX) {
-      const ids = level.slice(at, at + NODE_EDGES_MAX)
-      const node = new CborWriter()
-      node.array(2)
-      node.int(kind)
-      node.array(ids.length)
-      for (const id of ids) node.hex(id)
-      above.push(emit(node.take(), [...new Set(ids)]))
+    let ids: string[] = []
+    const flush = (): void => {
+      const items = new CborWriter(ids.length * (ID_BYTES + 2))
+      for (const id of ids) items.hex(id)
+      above.push(emit(encodeNode(kind, ids.length, items.view()), [...new Set(ids)]))
+      ids = []
     }
+    for (const id of level) {
+      ids.push(id)
+      if (ids.length === NODE_EDGES_MAX || isCutAfter(ids.length, hashOfId(id))) flush()
+    }
+    if (ids.length > 0) flush()
     level = above
   }
   return level[0] as string
 }
 
-/** The leaf nodes below `id`, each with its items still to be read. */
+/** The leaf nodes below `id`, each with its items still to be read. A leaf below an index has items,
+ * so a reader that bounds the items bounds the nodes. */
 export async function* readNodes(
   load: LoadNode,
   id: string,
@@ -40,10 +70,11 @@ export async function* readNodes(
 ): AsyncGenerator<{ reader: CborReader; count: number }> {
   const plaintext = await load(id)
   const reader = new CborReader(plaintext, `tree node ${id.slice(0, 8)}`)
+  if (plaintext.length > NODE_SIZE_BYTES_MAX) reader.fail('larger than a node may be')
   reader.array(2, 2, 'node')
   const kind = reader.uint(255, 'kind of node')
   if (kind === kinds.leaf) {
-    yield { reader, count: reader.array(0, plaintext.length, 'items') }
+    yield { reader, count: reader.array(depth === 0 ? 0 : 1, plaintext.length, 'items') }
     return
   }
   if (kind !== kinds.index) reader.fail(`a node of kind ${kind} where ${kinds.leaf} belongs`)

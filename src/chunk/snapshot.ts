@@ -2,7 +2,9 @@
 //
 //   {0: version 1, 1: root 32 B, 2: client name, 3: host, 4: [path bytes, …], 5: [tag, …], 6: time ms,
 //    7: [files, folders, others, bytes], 8: parent 32 B (absent: none), 9: [exclude, …]}
+import { HoldfastError } from '../errors.ts'
 import { CborReader, CborWriter } from './cbor.ts'
+import { PLAINTEXT_BYTES_MAX } from './seal.ts'
 
 export interface SnapshotRecord {
   readonly version: 1
@@ -37,7 +39,20 @@ const EXCLUDES_MAX = 4096
 const EXCLUDE_LENGTH_MAX = 4096
 const TIME_MS_MAX = 8.64e15
 
+/** Throws INVALID_REQUEST, naming the field, for a record that `decodeSnapshot` would refuse: too
+ * many paths or tags, too long a text. What was written can be read. */
 export function encodeSnapshot(record: SnapshotRecord): Uint8Array {
+  const bytes = write(record)
+  try {
+    decodeSnapshot(bytes)
+  } catch (cause) {
+    const detail = cause instanceof HoldfastError ? cause.detail : String(cause)
+    throw new HoldfastError('INVALID_REQUEST', `cannot be written: ${detail}`, { cause })
+  }
+  return bytes
+}
+
+function write(record: SnapshotRecord): Uint8Array {
   const writer = new CborWriter()
   writer.map(record.parent === null ? 9 : 10)
   writer.int(0)
@@ -73,6 +88,7 @@ export function encodeSnapshot(record: SnapshotRecord): Uint8Array {
 /** Throws CORRUPT for whatever encodeSnapshot would not write. */
 export function decodeSnapshot(plaintext: Uint8Array): SnapshotRecord {
   const reader = new CborReader(plaintext, 'snapshot record')
+  if (plaintext.length > PLAINTEXT_BYTES_MAX) reader.fail('larger than a chunk')
   const fields = reader.map(9, 10, 'record')
   const key = (wanted: number): void => {
     if (reader.uint(9, 'key') !== wanted) reader.fail(`field ${wanted} is missing`)

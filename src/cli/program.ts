@@ -83,6 +83,9 @@ export function buildProgram(output: Output, run: Run): Command {
   )
     .requiredOption('--target <folder>', 'where to put the files')
     .option('--include <path>', 'only what is at or below (may be repeated)', collect, [])
+  command('key <action> <file>', 'import a copy of the repository key', async (words, options) =>
+    (await import('./commands/key.ts')).runKey(await settle(options), output, words),
+  )
   command('status', 'show the state of the cluster', async (_, options) =>
     (await import('./commands/status.ts')).runStatus(await settle(options), output),
   )

@@ -20,6 +20,7 @@ import { scan } from '../source/scan.ts'
 import { BlobSender } from './blob-sender.ts'
 import { ChunkSink } from './chunk-sink.ts'
 import { Counts } from './counts.ts'
+import { mend } from './mend.ts'
 import { findParent, openParentTree, type Parent } from './parent.ts'
 import { Pass } from './pass.ts'
 import { groupOf, type SnapshotOrigin, snapshotChunk } from './snapshot-record.ts'
@@ -150,6 +151,8 @@ class BackupRun {
       const owners = openOwners()
       const all = { plan, excludes, files, owners, keys, sink, counts, problems, parent }
       const root = await new Pass(this.#context, all).run()
+      await sink.finish()
+      await mend(this.#context, { ...this.#deps, session, sink })
       await sink.finish()
       counts.report(clock.nowMs(), sink.totals, onEvent, true)
       // The word `present` of a session that ended is void: ask again in the one that followed.

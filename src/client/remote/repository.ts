@@ -32,7 +32,11 @@ export async function openForWriting(
   let keys = await readKeyFile(keyFilePath(dataDir))
   if (keys === null) {
     const { repositoryIds } = await link.call('repository.list', {})
-    if (repositoryIds.length > 0) throw noKey(dataDir)
+    // Another client of this data folder may have made the key, and registered it, in between.
+    keys = await readKeyFile(keyFilePath(dataDir))
+    if (keys === null && repositoryIds.length > 0) throw noKey(dataDir)
+  }
+  if (keys === null) {
     keys = await createKeyFile(keyFilePath(dataDir))
     context.onEvent({
       type: 'notice',

@@ -1,0 +1,44 @@
+// src/cli/commands/key.ts — how does a copy of the repository key come back into a data folder?
+import { randomBytes } from 'node:crypto'
+import { chmod, copyFile, link, mkdir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readKeyFile } from '../../chunk/index.ts'
+import { HoldfastError } from '../../errors.ts'
+import type { Output } from '../output.ts'
+import type { Settings } from '../settings.ts'
+
+/** `key import FILE`. BAD_FILE: it is no key file. BAD_USAGE: the folder has another key already. */
+export async function runKey(
+  settings: Settings,
+  output: Output,
+  [action, file]: readonly string[],
+): Promise<number> {
+  if (action !== 'import' || !file) {
+    throw new HoldfastError('BAD_USAGE', 'the key can be imported only: holdfast key import FILE')
+  }
+  await mkdir(settings.dataDir, { recursive: true })
+  const path = join(settings.dataDir, 'repository.key')
+  const copy = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  try {
+    await copyFile(file, copy)
+    await chmod(copy, 0o600)
+    const keys = await readKeyFile(copy)
+    const known = await readKeyFile(path)
+    if (known && known.repositoryId !== keys?.repositoryId) {
+      const detail = `${path} holds the key of another repository; move it away first, it may be needed`
+      throw new HoldfastError('BAD_USAGE', detail)
+    }
+    if (!known) await link(copy, path)
+    const repository = keys?.repositoryId ?? ''
+    output.result(
+      { type: 'key', repository, path },
+      `${path} is the key of repository ${repository}`,
+    )
+    return 0
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    throw new HoldfastError('BAD_FILE', `${file} is not there`, { cause: error })
+  } finally {
+    await unlink(copy).catch(() => undefined)
+  }
+}
