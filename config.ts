@@ -5,101 +5,9 @@ import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { HoldfastError } from './src/errors.ts'
 
-const Port = z.int().min(1, 'a port is 1..65535').max(65_535, 'a port is 1..65535')
-const Name = z.string().min(1, 'give it a name').max(255)
-const Milliseconds = z
-  .int()
-  .min(10)
-  .max(2 ** 31 - 1)
-const Host = z.string().min(1, 'a host name or address').max(255)
-
-const Node = z.strictObject({
-  name: Name,
-  /** Where others reach the node. */
-  host: Host,
-  port: Port,
-  /** Where it listens, if elsewhere. */
-  bind: z.strictObject({ host: Host.optional(), port: Port.optional() }).optional(),
-})
-
-const Client = z.strictObject({
-  name: Name,
-  /** Demonstration files, relative to the config file. */
-  FILE_1: z.string().min(1),
-  FILE_2: z.string().min(1),
-  FILE_3: z.string().min(1),
-})
-
-/** Shared by all nodes; each has a default. */
-const Timing = z.strictObject({
-  /** A server's sign of life. Faster than 100 ms floods the manager. */
-  heartbeatMs: Milliseconds.min(100).default(2_000),
-  /** Missed signs of life until a server is suspect. */
-  suspectAfterMissed: z.int().min(2).max(100).default(5),
-  /** Silence after which a server's copies no longer count. */
-  deadMs: Milliseconds.default(600_000),
-  /** A chunk that another backup promised is ours after so much silence. */
-  claimMs: Milliseconds.default(10_000),
-  /** A backup session that nobody touches ends. */
-  leaseMs: Milliseconds.default(60_000),
-})
-
-const Limits = z.strictObject({
-  /** Free space that every server leaves on its disk, bytes. */
-  reserveBytes: z
-    .int()
-    .min(0)
-    .default(2 ** 30),
-})
-
-const Config = z
-  .strictObject({
-    manager: Node,
-    servers: z.array(Node).min(1, 'at least one server').max(4096),
-    clients: z.array(Client).min(1, 'at least one client').max(4096),
-    /** Good copies that count as stored. */
-    replicas: z.int().min(2, 'one copy is no backup').max(7).default(2),
-    timing: Timing.prefault({}),
-    limits: Limits.prefault({}),
-  })
-  .superRefine((config, context) => {
-    const seen = new Map<string, string>()
-    const nodes = [['manager', config.manager] as const].concat(
-      config.servers.map((server, index) => [`servers[${index}]`, server] as never),
-    )
-    for (const [path, node] of nodes) {
-      for (const what of [
-        `name ${node.name}`,
-        `port ${node.bind?.host ?? node.host}:${node.port}`,
-      ]) {
-        const other = seen.get(what)
-        if (other) {
-          const message = `${what} is taken by ${other}; choose another`
-          context.addIssue({
-            code: 'custom',
-            path: [path, what.startsWith('port') ? 'port' : 'name'],
-            message,
-          })
-        }
-        seen.set(what, path)
-      }
-    }
-    if (config.servers.length < config.replicas) {
-      const message = `${config.replicas} replicas need as many servers, not ${config.servers.length}`
-      context.addIssue({ code: 'custom', path: ['replicas'], message })
-    }
-    const suspectMs = config.timing.heartbeatMs * config.timing.suspectAfterMissed
-    if (config.timing.deadMs < suspectMs) {
-      const message = `${config.timing.deadMs} is less than suspectAfterMissed heartbeats (${suspectMs}); a short pause would count as a death`
-      context.addIssue({ code: 'custom', path: ['timing', 'deadMs'], message })
-    }
-  })
-
-export type Config = z.infer<typeof Config>
-
 /** To run holdfast elsewhere or beside another cluster, change hosts and ports here, or copy this
- * object into a file of your own and give it with --config. */
-const DEFAULT_CONFIG: z.input<typeof Config> = {
+ * object into a file of your own and give it with --config. A fifth server is one more line. */
+const DEFAULT_CONFIG: ConfigInput = {
   manager: { name: 'manager', host: '127.0.0.1', port: 7400 },
   servers: [
     { name: 'server-1', host: '127.0.0.1', port: 7401 },
@@ -125,6 +33,133 @@ const DEFAULT_CONFIG: z.input<typeof Config> = {
 
 export default DEFAULT_CONFIG
 
+// The text of each rule is what a person reads after "allowed:".
+
+/** A whole number from min to max. */
+const whole = (min: number, max: number, unit = '') => {
+  const rule = `a whole number from ${min} to ${max}${unit}`
+  return z.int(rule).min(min, rule).max(max, rule)
+}
+
+const milliseconds = (min: number) => whole(min, 2 ** 31 - 1, ' (milliseconds)')
+
+const text = (rule: string) => z.string(rule).min(1, rule).max(255, rule)
+
+/** An object with these fields and no others; describeIssue names each unknown field. */
+const fields = <S extends z.ZodRawShape>(shape: S) => {
+  const names = Object.keys(shape).join(', ')
+  return z.strictObject(shape, `an object with ${names}`)
+}
+
+const list = <T extends z.ZodType>(item: T, rule: string) =>
+  z.array(item, rule).min(1, rule).max(4096, rule)
+
+const Port = whole(1, 65_535)
+const Host = text('a host name or an address, such as 127.0.0.1')
+const Name = text('a name of 1 to 255 characters')
+const FilePath = z.string('the path of a file').min(1, 'the path of a file')
+
+const Node = fields({
+  name: Name,
+  /** Where others reach the node. */
+  host: Host,
+  port: Port,
+  /** Where it listens, if elsewhere: an address, or host and port. */
+  bind: z
+    .preprocess(
+      (value) => (typeof value === 'string' ? { host: value } : value),
+      fields({ host: Host.optional(), port: Port.optional() }),
+    )
+    .optional(),
+})
+
+const Client = fields({
+  name: Name,
+  /** Demonstration files, relative to the config file. */
+  FILE_1: FilePath,
+  FILE_2: FilePath,
+  FILE_3: FilePath,
+})
+
+/** Shared by all nodes; each has a default. */
+const Timing = fields({
+  /** A server's sign of life. Faster than 100 ms floods the manager. */
+  heartbeatMs: milliseconds(100).default(2_000),
+  /** Missed signs of life until a server is suspect. */
+  suspectAfterMissed: whole(2, 100).default(5),
+  /** Silence after which a server's copies no longer count. */
+  deadMs: milliseconds(10).default(600_000),
+  /** A chunk that another backup promised is ours after so much silence. */
+  claimMs: milliseconds(10).default(10_000),
+  /** A backup session that nobody touches ends. */
+  leaseMs: milliseconds(10).default(60_000),
+})
+
+const Limits = fields({
+  /** Free space that every server leaves on its disk. */
+  reserveBytes: whole(0, Number.MAX_SAFE_INTEGER, ' (bytes)').default(2 ** 30),
+})
+
+const Config = fields({
+  manager: Node,
+  servers: list(Node, 'a list of at least one server, each {name, host, port}'),
+  clients: list(Client, 'a list of at least one client, each {name, FILE_1, FILE_2, FILE_3}'),
+  /** Good copies that count as stored. */
+  replicas: whole(2, 7, '; one copy is no backup').default(2),
+  timing: Timing.prefault({}),
+  limits: Limits.prefault({}),
+}).superRefine((config, context) => {
+  for (const { path, message } of contradictions(config)) {
+    context.addIssue({ code: 'custom', path, message })
+  }
+})
+
+export type Config = z.infer<typeof Config>
+type ConfigInput = z.input<typeof Config>
+type Contradiction = { path: (string | number)[]; message: string }
+
+/** Fields that are fine alone and wrong together. */
+function* contradictions(config: Config): Generator<Contradiction> {
+  const seen = new Map<string, string>()
+  const nodes: { path: (string | number)[]; node: z.infer<typeof Node> }[] = [
+    { path: ['manager'], node: config.manager },
+    ...config.servers.map((node, index) => ({ path: ['servers', index], node })),
+  ]
+  const taken = (what: string, path: readonly (string | number)[]): string | null => {
+    const other = seen.get(what)
+    seen.set(what, other ?? formatPath(path))
+    return other ?? null
+  }
+  for (const { path, node } of nodes) {
+    const byName = taken(`node ${node.name}`, path)
+    if (byName) yield { path: [...path, 'name'], message: duplicate(node.name, byName) }
+    const port = node.bind?.port ?? node.port
+    const host = (node.bind?.host ?? node.host).replace(/^localhost$/, '127.0.0.1')
+    const byPort = taken(`address ${host}:${port}`, path)
+    if (byPort) {
+      const field = node.bind?.port === undefined ? ['port'] : ['bind', 'port']
+      yield { path: [...path, ...field], message: duplicate(port, byPort) }
+    }
+  }
+  for (const [index, { name }] of config.clients.entries()) {
+    const other = taken(`client ${name}`, ['clients', index])
+    if (other) yield { path: ['clients', index, 'name'], message: duplicate(name, other) }
+  }
+  if (config.servers.length < config.replicas) {
+    const message = `found ${config.replicas}, allowed: at most as many as there are servers (${config.servers.length})`
+    yield { path: ['replicas'], message }
+  }
+  const { deadMs, heartbeatMs, suspectAfterMissed } = config.timing
+  const suspectMs = heartbeatMs * suspectAfterMissed
+  if (deadMs < suspectMs) {
+    const message = `found ${deadMs}, allowed: from heartbeatMs × suspectAfterMissed (${suspectMs}), or a short pause would count as a death`
+    yield { path: ['timing', 'deadMs'], message }
+  }
+}
+
+const duplicate = (value: string | number, other: string): string =>
+  `found ${JSON.stringify(value)}, which ${other} has already; allowed: one that no other has`
+
 /** The config of `path` (.ts, .js or .json), or this file's own; file paths made absolute.
  * BAD_CONFIG says for each wrong field where it is, what was found and what is allowed. */
 export async function loadConfig(path: string | null): Promise<Config> {
@@ -140,29 +175,46 @@ export function parseConfig(
 ): Config {
   const parsed = Config.safeParse(raw, { reportInput: true })
   if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => `  ${describeIssue(issue)}`)
-    throw new HoldfastError('BAD_CONFIG', `${source} has a mistake:\n${lines.join('\n')}`)
+    const lines = new Set(parsed.error.issues.flatMap(describeIssue))
+    const mistakes = lines.size === 1 ? 'a mistake' : `${lines.size} mistakes`
+    const detail = `${source} has ${mistakes}:\n${[...lines].map((line) => `  ${line}`).join('\n')}`
+    throw new HoldfastError('BAD_CONFIG', detail)
   }
   const config = parsed.data
-  return {
-    ...config,
-    clients: config.clients.map((client) => ({
-      name: client.name,
-      FILE_1: resolve(folder, client.FILE_1),
-      FILE_2: resolve(folder, client.FILE_2),
-      FILE_3: resolve(folder, client.FILE_3),
-    })),
-  }
+  const absolute = (client: z.infer<typeof Client>): z.infer<typeof Client> => ({
+    name: client.name,
+    FILE_1: resolve(folder, client.FILE_1),
+    FILE_2: resolve(folder, client.FILE_2),
+    FILE_3: resolve(folder, client.FILE_3),
+  })
+  return { ...config, clients: config.clients.map(absolute) }
 }
 
-function describeIssue(issue: z.core.$ZodIssue): string {
-  const path = issue.path
+function describeIssue(issue: z.core.$ZodIssue): string[] {
+  const path = formatPath(issue.path)
+  if (issue.code === 'custom') return [`${path}: ${issue.message}`]
+  if (issue.code !== 'unrecognized_keys') {
+    return [`${path || 'the whole'}: found ${show(issue.input)}, allowed: ${issue.message}`]
+  }
+  return issue.keys.map((key) => {
+    const found = show((issue.input as Record<string, unknown> | undefined)?.[key])
+    return `${formatPath([...issue.path, key])}: found ${found}, but there is no such field; allowed: ${issue.message}`
+  })
+}
+
+/** ['servers', 1, 'port'] → "servers[1].port". */
+const formatPath = (path: readonly PropertyKey[]): string =>
+  path
     .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`))
     .join('')
     .replace(/^\./, '')
-  const found =
-    issue.code === 'custom' ? '' : ` (found ${JSON.stringify(issue.input) ?? 'nothing'})`
-  return `${path || 'the whole'}: ${issue.message}${found.slice(0, 200)}`
+
+const SHOWN_MAX = 80
+
+function show(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  const words = JSON.stringify(value) ?? String(value)
+  return words.length <= SHOWN_MAX ? words : `${words.slice(0, SHOWN_MAX)}…`
 }
 
 async function readConfigFile(path: string): Promise<unknown> {
