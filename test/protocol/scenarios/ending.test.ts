@@ -145,7 +145,7 @@ const scenarios: Scenario[] = [
   },
   {
     name: '1,000 streams opened and reset leave nothing behind',
-    link: { ...LINK, lossRatio: 0.02 },
+    link: { ...LINK, lossRatio: 0.1 },
     act: (stage) => {
       const connection = stage.connect()
       const isOver = (i: number): boolean => stage.client.flows.length > i
