@@ -43,7 +43,7 @@ test('a bind address is written as a word, or as host and port', () => {
   assert.equal(bound({ port: 9 }), { port: 9 })
 })
 
-test('a wrapped port: two nodes may share a number on two addresses', () => {
+test('two nodes may have the same port number on two addresses', () => {
   const far = { name: 'far', host: '127.0.0.9', port: 7401 }
   assert.is(parseConfig({ ...GOOD, servers: [...GOOD.servers, far] }, WHERE).servers.length, 3)
 })
