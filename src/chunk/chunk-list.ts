@@ -7,7 +7,10 @@
 import { CborWriter } from './cbor.ts'
 import {
   type EmitNode,
+  encodeNode,
+  hashOfId,
   indexOver,
+  isCutAfter,
   type LoadNode,
   NODE_EDGES_MAX,
   NODE_KIND,
@@ -69,7 +72,7 @@ export class ChunkListWriter {
       items.hex(id)
       items.int(length)
     }
-    const node = encodeNode(LIST, this.#refs.length, items.view())
+    const node = encodeNode(NODE_KIND.chunkList, this.#refs.length, items.view())
     const edges = new Set(this.#refs.map((ref) => ref.id))
     this.#nodes.push(this.#emit(node, [...edges]))
     this.#refs = []

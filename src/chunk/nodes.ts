@@ -16,6 +16,9 @@ const ID_BYTES = 32
 /** Array head, kind and inner head. */
 export const NODE_HEAD_BYTES = 16
 
+/** The first field of every node. */
+export const NODE_KIND = { folder: 1, folderIndex: 2, chunkList: 3, chunkListIndex: 4 } as const
+
 /** Stores one node as a chunk of kind tree and returns its id. */
 export type EmitNode = (plaintext: Uint8Array, edges: readonly string[]) => string
 /** The plaintext of a node, verified against its id. */
@@ -60,6 +63,20 @@ export function indexOver(nodes: readonly string[], kind: number, emit: EmitNode
   return level[0] as string
 }
 
+/** What a node is, whatever it is, and for an index the nodes below it. Throws CORRUPT. */
+export function nodeKindOf(
+  id: string,
+  plaintext: Uint8Array,
+): { kind: 'folder' | 'chunk-list' | 'index'; below: string[] } {
+  const { reader, kind } = openNode(id, plaintext)
+  if (kind === NODE_KIND.folder) return { kind: 'folder', below: [] }
+  if (kind === NODE_KIND.chunkList) return { kind: 'chunk-list', below: [] }
+  if (kind !== NODE_KIND.folderIndex && kind !== NODE_KIND.chunkListIndex) {
+    return reader.fail(`unknown kind of node ${kind}`)
+  }
+  return { kind: 'index', below: readIndex(reader) }
+}
+
 /** The leaf nodes below `id`, each with its items still to be read. A leaf below an index has items,
  * so a reader that bounds the items bounds the nodes. */
 export async function* readNodes(
@@ -69,18 +86,26 @@ export async function* readNodes(
   depth = 0,
 ): AsyncGenerator<{ reader: CborReader; count: number }> {
   const plaintext = await load(id)
-  const reader = new CborReader(plaintext, `tree node ${id.slice(0, 8)}`)
-  if (plaintext.length > NODE_SIZE_BYTES_MAX) reader.fail('larger than a node may be')
-  reader.array(2, 2, 'node')
-  const kind = reader.uint(255, 'kind of node')
+  const { reader, kind } = openNode(id, plaintext)
   if (kind === kinds.leaf) {
     yield { reader, count: reader.array(depth === 0 ? 0 : 1, plaintext.length, 'items') }
     return
   }
   if (kind !== kinds.index) reader.fail(`a node of kind ${kind} where ${kinds.leaf} belongs`)
   if (depth >= INDEX_DEPTH_MAX) reader.fail('nodes nested too deep')
+  for (const below of readIndex(reader)) yield* readNodes(load, below, kinds, depth + 1)
+}
+
+function openNode(id: string, plaintext: Uint8Array): { reader: CborReader; kind: number } {
+  const reader = new CborReader(plaintext, `tree node ${id.slice(0, 8)}`)
+  if (plaintext.length > NODE_SIZE_BYTES_MAX) reader.fail('larger than a node may be')
+  reader.array(2, 2, 'node')
+  return { reader, kind: reader.uint(255, 'kind of node') }
+}
+
+function readIndex(reader: CborReader): string[] {
   const count = reader.array(1, NODE_EDGES_MAX, 'index')
   const ids = Array.from({ length: count }, () => reader.hex(ID_BYTES, 'node id'))
   reader.end()
-  for (const below of ids) yield* readNodes(load, below, kinds, depth + 1)
+  return ids
 }

@@ -18,12 +18,12 @@ import {
   type LoadNode,
   NODE_EDGES_MAX,
   NODE_HEAD_BYTES,
+  NODE_KIND,
   NODE_SIZE_BYTES_MAX,
   readNodes,
 } from './nodes.ts'
 
-const ENTRIES = 1
-const INDEX = 2
+const KINDS = { leaf: NODE_KIND.folder, index: NODE_KIND.folderIndex }
 
 /** Writes one folder, entry after entry in byte order of the names. Holds one node, and the id of
  * each node that is full: a million entries have less than 2,000 nodes. */
@@ -66,11 +66,11 @@ export class TreeWriter {
   /** The id of the folder's root node. */
   finish(): string {
     if (this.#count > 0 || this.#nodes.length === 0) this.#flush()
-    return indexOver(this.#nodes, INDEX, this.#emit)
+    return indexOver(this.#nodes, NODE_KIND.folderIndex, this.#emit)
   }
 
   #flush(): void {
-    const node = encodeNode(ENTRIES, this.#count, this.#entries.view())
+    const node = encodeNode(NODE_KIND.folder, this.#count, this.#entries.view())
     this.#nodes.push(this.#emit(node, [...this.#edges]))
     this.#entries.truncate(0)
     this.#count = 0
