@@ -11,35 +11,22 @@ import {
   TransportError,
   type TransportErrorCode,
 } from '../types.ts'
-import { packetCrc } from '../wire/crc.ts'
-import {
-  FRAME,
-  type FrameSink,
-  FrameWriter,
-  parseFrames,
-  STREAM_OVERHEAD_BYTES,
-} from '../wire/frames.ts'
-import {
-  HEADER_BYTES,
-  HELLO_BYTES_MIN,
-  PACKET,
-  PACKET_NUMBER_MAX,
-  TAG_BYTES,
-  VERSION,
-  writeHeader,
-} from '../wire/header.ts'
+import { FRAME, parseFrames } from '../wire/frames.ts'
+import { HEADER_BYTES, PACKET_NUMBER_MAX, TAG_BYTES } from '../wire/header.ts'
 import { AckState } from './ack-state.ts'
 import type { Connection, Crypto, EndpointEvent, TransportLimits } from './api.ts'
 import { NewReno } from './congestion.ts'
 import { ControlFrames } from './control-frames.ts'
+import { Counters } from './counters.ts'
+import { FrameInbox, type InboxHost } from './frame-inbox.ts'
 import { CLOSE_CODE } from './limits.ts'
 import { Pacer } from './pacer.ts'
+import { PacketBuilder } from './packet-builder.ts'
 import { type FrameFate, Recovery, type SentFrame } from './recovery.ts'
-import { type PeerLimits, type StreamEventType, Streams, type StreamsHost } from './streams.ts'
+import type { PeerLimits, StreamEventType, StreamsHost } from './stream-events.ts'
+import { Streams } from './streams.ts'
 
 const FIRST_PACKET_NUMBER_MAX = 2 ** 20
-const SKIP_GAP_MIN = 2 ** 8
-const SKIP_GAP_MAX = 2 ** 17
 const PROBES_PER_PTO = 2
 const CLOSE_REPLY_GAP_MS = 20
 /** CLOSE goes out so often, a PTO apart: a quiet peer would answer nothing that repeats it. */
@@ -57,7 +44,7 @@ export interface ConnectionOptions {
   readonly emit: (event: EndpointEvent) => void
 }
 
-export class ConnectionCore implements Connection, FrameSink, FrameFate, StreamsHost {
+export class ConnectionCore implements Connection, InboxHost, FrameFate, StreamsHost {
   state: Connection['state'] = 'handshaking'
   readonly isInitiator: boolean
   readonly localCid: readonly [number, number]
@@ -69,21 +56,15 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
   readonly #acks = new AckState()
   readonly #pacer = new Pacer()
   readonly #control: ControlFrames
-  #remoteCid: readonly [number, number] = [0, 0]
   #mtuBytes: number
-  #crc: 'full' | 'header' = 'full'
   #idleTimeoutMs: number
   #nowMs = 0
   #lastReceivedMs = 0
   #lastElicitingMs = 0
   #probes = 0
-  #nextSkip: number
-  #skipGap = SKIP_GAP_MIN
-  #isEliciting = false
   #limited = false
-  #packet: Buffer = Buffer.alloc(0)
-  #view: DataView = new DataView(new ArrayBuffer(0))
-  readonly #writer = new FrameWriter(Buffer.alloc(0))
+  readonly #inbox: FrameInbox
+  readonly #builder: PacketBuilder
   #close: {
     code: number
     reason: string
@@ -95,17 +76,7 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
   } | null = null
   #endMs = Number.POSITIVE_INFINITY
   #ended = false
-  #peerDrains = false
-  #counts = {
-    sent: 0,
-    received: 0,
-    bytesSent: 0,
-    bytesReceived: 0,
-    retransmitted: 0,
-    duplicates: 0,
-    crcErrors: 0,
-    authErrors: 0,
-  }
+  readonly #counts = new Counters()
 
   constructor(nowMs: number, options: ConnectionOptions) {
     this.#options = options
@@ -118,9 +89,12 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
     this.#lastReceivedMs = nowMs
     const first = options.randomBelow(FIRST_PACKET_NUMBER_MAX)
     this.recovery = new Recovery(first, new NewReno(options.mtuBytes))
-    this.#nextSkip = first + SKIP_GAP_MIN + options.randomBelow(SKIP_GAP_MIN)
     this.streams = new Streams(this.isInitiator, options.limits, this)
     this.#control = new ControlFrames(this.streams)
+    const parts = { streams: this.streams, acks: this.#acks, control: this.#control }
+    this.#inbox = new FrameInbox(parts, this)
+    const { crypto, randomBelow } = options
+    this.#builder = new PacketBuilder({ ...parts, recovery: this.recovery, crypto, randomBelow })
   }
 
   // — the handshake's side —
@@ -133,10 +107,10 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
     remoteCid: readonly [number, number],
   ): void {
     this.peer = peer
-    this.#remoteCid = remoteCid
+    this.#builder.remoteCid = remoteCid
     this.#mtuBytes = Math.min(this.#mtuBytes, theirs.mtuBytes)
     this.#idleTimeoutMs = Math.min(this.#idleTimeoutMs, theirs.idleTimeoutMs)
-    this.#crc = theirs.crc === 'header' ? 'header' : 'full'
+    this.#builder.crc = theirs.crc
     this.recovery.peerAckDelayMsMax = theirs.ackDelayMsMax
     this.streams.setPeerLimits(theirs satisfies PeerLimits)
     this.#lastReceivedMs = nowMs
@@ -148,11 +122,11 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
   }
 
   get crcMode(): 'full' | 'header' {
-    return this.#crc
+    return this.#builder.crc
   }
 
   set crcMode(mode: 'full' | 'header') {
-    this.#crc = mode
+    this.#builder.crc = mode
   }
 
   // — packets in —
@@ -179,10 +153,9 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
       return
     }
     this.#lastReceivedMs = nowMs
-    this.#isEliciting = false
-    this.#packet = packet
-    const defect = parseFrames(packet, HEADER_BYTES, tagStart, this)
-    this.#acks.handlePacket(nowMs, packetNumber, this.#isEliciting)
+    this.#inbox.begin(nowMs, packet)
+    const defect = parseFrames(packet, HEADER_BYTES, tagStart, this.#inbox)
+    this.#acks.handlePacket(nowMs, packetNumber, this.#inbox.isEliciting)
     if (defect !== null) this.fail(CLOSE_CODE.frameEncoding, defect)
   }
 
@@ -190,11 +163,7 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
     this.#counts.crcErrors += 1
   }
 
-  handlePing(): void {
-    this.#isEliciting = true
-  }
-
-  handleAck(ranges: Float64Array, count: number, delayUs: number): void {
+  handleAckFrame(ranges: Float64Array, count: number, delayUs: number): void {
     const ack = { ranges, count, delayMs: delayUs / 1000, limited: this.#limited }
     if (!this.recovery.handleAck(this.#nowMs, ack, this)) {
       this.fail(CLOSE_CODE.protocol, 'ACK of a packet that was never sent')
@@ -207,78 +176,6 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
       isSlowStart: congestion.isSlowStart,
       segmentBytes: this.#mtuBytes,
     })
-  }
-
-  handleAckFrequency(): void {
-    this.#isEliciting = true // Our ACKs are frequent enough; the frame is a wish.
-  }
-
-  handleImmediateAck(): void {
-    this.#isEliciting = true
-    this.#acks.requestNow(this.#nowMs)
-  }
-
-  handleStream(id: number, offset: number, start: number, end: number, fin: boolean): void {
-    this.#isEliciting = true
-    this.streams.handleStream(id, offset, this.#packet.subarray(start, end), fin)
-  }
-
-  handleResetStream(id: number, code: number, finalSize: number): void {
-    this.#isEliciting = true
-    this.streams.handleReset(id, code, finalSize)
-  }
-
-  handleStopSending(id: number, code: number): void {
-    this.#isEliciting = true
-    this.streams.handleStop(id, code)
-  }
-
-  handleMaxData(limit: number): void {
-    this.#isEliciting = true
-    this.streams.handleMaxData(limit)
-  }
-
-  handleMaxStreamData(id: number, limit: number): void {
-    this.#isEliciting = true
-    this.streams.handleMaxStreamData(id, limit)
-  }
-
-  handleMaxStreams(uni: boolean, limit: number): void {
-    this.#isEliciting = true
-    this.streams.handleMaxStreams(uni, limit)
-  }
-
-  handleDataBlocked(): void {
-    this.#isEliciting = true
-    this.streams.handleBlocked(null)
-  }
-
-  handleStreamDataBlocked(id: number): void {
-    this.#isEliciting = true
-    this.streams.handleBlocked(id)
-  }
-
-  handleStreamsBlocked(): void {
-    this.#isEliciting = true
-  }
-
-  handlePathChallenge(start: number): void {
-    this.#isEliciting = true
-    this.#control.queuePathResponse(Buffer.from(this.#packet.subarray(start, start + 8)))
-  }
-
-  handleHandshakeDone(): void {
-    this.#isEliciting = true
-  }
-
-  handleDrain(): void {
-    this.#isEliciting = true
-    this.#peerDrains = true
-  }
-
-  handleStreamPriority(id: number, urgency: number): void {
-    this.#isEliciting = true
-    if (urgency < 8) this.streams.setUrgency(id, urgency)
   }
 
   handleClose(application: boolean, code: number, reason: string): void {
@@ -378,10 +275,6 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
     this.#control.drain = true
   }
 
-  get peerDrains(): boolean {
-    return this.#peerDrains
-  }
-
   close(nowMs: number, code: number, reason: string): void {
     if (this.state === 'closed' || this.state === 'draining' || this.state === 'closing') return
     this.#nowMs = nowMs
@@ -441,10 +334,6 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
     return due
   }
 
-  get isForgotten(): boolean {
-    return this.state === 'closed'
-  }
-
   handleTimeout(nowMs: number): void {
     this.#nowMs = nowMs
     if (this.state === 'closing' || this.state === 'draining') {
@@ -481,8 +370,7 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
   /** Builds one packet into `out`; its length, or 0 when there is nothing to send now. */
   buildPacket(nowMs: number, out: Buffer, view: DataView): number {
     this.#nowMs = nowMs
-    this.#view = view
-    if (this.state === 'closing') return this.#buildClose(out)
+    if (this.state === 'closing') return this.#buildClose(out, view)
     if (this.state !== 'open') return 0
     const isProbe = this.#probes > 0
     const window = this.#hasWindow
@@ -494,111 +382,28 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
       if (!this.#hasStreamData) this.#limited = false
       return 0
     }
-    return this.#buildData(out, { isProbe, mayData })
+    const wish = { nowMs, isProbe, mayData, mtuBytes: this.#mtuBytes }
+    const { length, frames } = this.#builder.buildData({ out, view }, wish)
+    if (isProbe) this.#probes -= 1
+    return this.#seal(length, frames)
   }
 
-  #buildData(out: Buffer, { isProbe, mayData }: { isProbe: boolean; mayData: boolean }): number {
-    this.#maybeSkip()
-    const writer = this.#writerFor(
-      out,
-      isProbe ? Math.min(HELLO_BYTES_MIN, this.#mtuBytes) : this.#mtuBytes,
-    )
-    const frames: SentFrame[] = []
-    let told: SentFrame | null = null
-    if (this.#acks.isDue(this.#nowMs) || this.#acks.isWorthwhile) {
-      const largest = this.#acks.largest
-      if (this.#acks.write(this.#nowMs, writer)) {
-        told = { kind: FRAME.ack, id: 0, offset: largest - 64, lengthBytes: 0, fin: false }
-      }
-    }
-    this.#control.write(writer, frames)
-    if (mayData) this.#writeStreams(writer, frames)
-    const eliciting = frames.length > 0 || isProbe
-    if (isProbe) {
-      this.#probes -= 1
-      if (frames.length === 0) writer.u8(FRAME.ping)
-    }
-    if (writer.offset === HEADER_BYTES) return 0
-    if (eliciting && told) frames.push(told)
-    return this.#seal(out, writer.offset, eliciting ? frames : null)
-  }
-
-  #writerFor(out: Buffer, sizeBytes: number): FrameWriter {
-    const writer = this.#writer
-    ;(writer as { bytes: Buffer }).bytes = out
-    writer.offset = HEADER_BYTES
-    writer.end = sizeBytes - TAG_BYTES
-    return writer
-  }
-
-  #writeStreams(writer: FrameWriter, frames: SentFrame[]): void {
-    const { streams } = this
-    streams.scheduler.beginPacket()
-    streams.scheduler.visit((stream) => {
-      const room = writer.roomBytes - STREAM_OVERHEAD_BYTES
-      if (room < 1) return -1
-      const credit = Math.max(0, streams.sendLimit - streams.sentBytes)
-      const before = stream.nextOffset
-      const piece = stream.take(Math.min(room, 65_535), credit)
-      if (piece === null) {
-        if (credit === 0) streams.noteConnectionBlocked()
-        return stream.hasLost ? -1 : 0
-      }
-      streams.sentBytes += stream.nextOffset - before
-      writer.u8(piece.fin ? FRAME.streamFin : FRAME.stream)
-      writer.u32(stream.id)
-      writer.u48(piece.offset)
-      writer.u16(piece.lengthBytes)
-      stream.copy(piece.offset, piece.lengthBytes, writer.bytes, writer.offset)
-      writer.offset += piece.lengthBytes
-      frames.push({ kind: FRAME.stream, id: stream.id, ...piece })
-      streams.touch(stream)
-      return piece.lengthBytes
-    })
-  }
-
-  /** A number left out now and then shows up peers that acknowledge what they never saw. */
-  #maybeSkip(): void {
-    if (this.recovery.nextPacketNumber < this.#nextSkip) return
-    this.recovery.skip()
-    this.#skipGap = Math.min(this.#skipGap * 2, SKIP_GAP_MAX)
-    this.#nextSkip =
-      this.recovery.nextPacketNumber + this.#skipGap + this.#options.randomBelow(this.#skipGap)
-  }
-
-  #seal(out: Buffer, end: number, frames: SentFrame[] | null): number {
-    const length = this.#wrap(out, end)
+  #seal(length: number, frames: SentFrame[] | null): number {
+    if (length === 0) return 0
+    this.#counts.sent += 1
+    this.#counts.bytesSent += length
     this.recovery.handleSent(this.#nowMs, length, frames)
     if (frames) {
       this.#pacer.handleSent(length)
       this.#lastElicitingMs = this.#nowMs
     }
-    if (this.recovery.nextPacketNumber >= PACKET_NUMBER_MAX)
+    if (this.recovery.nextPacketNumber >= PACKET_NUMBER_MAX) {
       this.fail(CLOSE_CODE.internal, 'out of packet numbers')
+    }
     return length
   }
 
-  #wrap(out: Buffer, end: number): number {
-    const length = end + TAG_BYTES
-    const packetNumber = this.recovery.nextPacketNumber
-    writeHeader(this.#view, {
-      version: VERSION,
-      type: PACKET.data,
-      keyPhase: 0,
-      lengthBytes: length,
-      cidLow: this.#remoteCid[0],
-      cidHigh: this.#remoteCid[1],
-      packetNumber,
-    })
-    const packet = out.subarray(0, length)
-    this.#options.crypto.seal(packet, packetNumber, HEADER_BYTES, end)
-    this.#view.setUint32(12, packetCrc(packet, this.#crc), true)
-    this.#counts.sent += 1
-    this.#counts.bytesSent += length
-    return length
-  }
-
-  #buildClose(out: Buffer): number {
+  #buildClose(out: Buffer, view: DataView): number {
     const close = this.#close
     if (!close?.owed) return 0
     close.owed = false
@@ -606,39 +411,10 @@ export class ConnectionCore implements Connection, FrameSink, FrameFate, Streams
     close.copies -= 1
     const ptoMs = this.recovery.rtt.ptoMs(this.recovery.peerAckDelayMsMax, 0)
     close.repeatMs = close.copies > 0 ? this.#nowMs + ptoMs : Number.POSITIVE_INFINITY
-    const writer = this.#writerFor(out, HELLO_BYTES_MIN)
-    const reason = Buffer.from(close.reason).subarray(0, 512)
-    writer.u8(close.application ? FRAME.closeApplication : FRAME.closeTransport)
-    writer.varint(close.code)
-    if (!close.application) writer.varint(0)
-    writer.u16(reason.length)
-    writer.raw(reason)
-    const length = this.#wrap(out, writer.offset)
-    this.recovery.handleSent(this.#nowMs, length, null)
-    return length
+    return this.#seal(this.#builder.buildClose({ out, view }, close), null)
   }
 
   stats(): SessionStats {
-    const { recovery } = this
-    const counts = this.#counts
-    return {
-      rttMs: recovery.rtt.smoothedMs,
-      minRttMs: recovery.rtt.minMs,
-      cwndBytes: recovery.congestion.windowBytes,
-      inFlightBytes: recovery.inFlightBytes,
-      mtuBytes: this.#mtuBytes,
-      packetsSent: counts.sent,
-      packetsReceived: counts.received,
-      packetsLost: recovery.packetsLost,
-      packetsAcked: recovery.packetsAcked,
-      bytesSent: counts.bytesSent,
-      bytesReceived: counts.bytesReceived,
-      bytesRetransmitted: counts.retransmitted,
-      crcErrors: counts.crcErrors,
-      authErrors: counts.authErrors,
-      duplicates: counts.duplicates,
-      spuriousLosses: recovery.spuriousLosses,
-      ptoCount: recovery.ptoTotal,
-    }
+    return this.#counts.stats(this.recovery, this.#mtuBytes)
   }
 }

@@ -184,7 +184,7 @@ export class EndpointCore implements Endpoint {
     this.#handshakes.handleTimeout(nowMs)
     for (const connection of this.#connections) {
       if (connection.pollTimeout(nowMs) <= nowMs) connection.handleTimeout(nowMs)
-      if (connection.isForgotten) this.forget(connection)
+      if (connection.state === 'closed') this.forget(connection)
     }
   }
 

@@ -4,28 +4,7 @@ import { CLOSE_CODE } from './limits.ts'
 import { ReceiveStream } from './receive-stream.ts'
 import { Scheduler } from './scheduler.ts'
 import { SendStream } from './send-stream.ts'
-
-export type StreamEventType =
-  | 'stream-opened'
-  | 'stream-readable'
-  | 'stream-writable'
-  | 'stream-acknowledged'
-  | 'stream-reset'
-  | 'stream-stopped'
-
-export interface StreamsHost {
-  emitStream(type: StreamEventType, streamId: number, code: number): void
-  emitStreamsAvailable(direction: 'bidi' | 'uni'): void
-  /** The peer broke a rule: the connection ends with this code. */
-  fail(code: number, reason: string): void
-}
-
-/** What the peer said in the handshake. */
-export interface PeerLimits {
-  readonly streamWindowBytes: number
-  readonly connectionWindowBytes: number
-  readonly streamsMax: number
-}
+import type { PeerLimits, StreamsHost } from './stream-events.ts'
 
 const BIDI = 0
 const UNI = 1

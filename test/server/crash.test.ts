@@ -52,7 +52,6 @@ async function checkDisks(folder: string, stored: string[]): Promise<void> {
     const { store, problems } = await DiskStore.open({
       folder: root,
       reserveBytes: 0,
-      blobSizeBytesMax: 16 * 2 ** 20,
       nowMs: () => performance.now(),
     })
     assert.equal(problems, [])

@@ -68,7 +68,9 @@ export class ManualClock implements Clock {
     let best: Pending | null = null
     for (const entry of this.#pending) {
       const sooner =
-        !best || entry.dueMs < best.dueMs || (entry.dueMs === best.dueMs && entry.order < best.order)
+        !best ||
+        entry.dueMs < best.dueMs ||
+        (entry.dueMs === best.dueMs && entry.order < best.order)
       if (sooner) best = entry
     }
     return best

@@ -180,7 +180,11 @@ export class MemorySession implements Session {
     timer.cancel()
   }
 
-  #end(error: TransportError | null, reason: string, cause: Error | null | undefined = error): void {
+  #end(
+    error: TransportError | null,
+    reason: string,
+    cause: Error | null | undefined = error,
+  ): void {
     if (!this.#isOpen) return
     this.#isOpen = false
     const failure = cause ?? new TransportError('ERR_HOLDFAST_CLOSED', reason || 'closed')

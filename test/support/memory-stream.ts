@@ -1,5 +1,5 @@
 // test/support/memory-stream.ts — how does one stream of the memory network behave?
-import { Duplex } from 'node:stream'
+import { Duplex, type DuplexOptions } from 'node:stream'
 import { TransportError, type TransportStream } from '../../protocol/types.ts'
 import type { MemorySession } from './memory-session.ts'
 
@@ -35,7 +35,7 @@ export class MemoryStream extends Duplex implements TransportStream {
       writableHighWaterMark: HIGH_WATER_BYTES,
       readable: !isUni || !isOurs,
       writable: !isUni || isOurs,
-    })
+    } as DuplexOptions)
     this.session = session
     this.streamId = streamId
     this.#creditBytes = session.windowBytes
@@ -183,7 +183,8 @@ export class MemoryStream extends Duplex implements TransportStream {
     const isWritten = this.writableLength === 0 && this.#waiting === null
     const isDelivered = this.#deliveredBytes === this.#sentBytes
     const isEnded = !this.writableEnded || this.#finDelivered
-    if (this.destroyed || this.#gaveUpSending || (isWritten && isDelivered && isEnded)) this.#settle()
+    if (this.destroyed || this.#gaveUpSending || (isWritten && isDelivered && isEnded))
+      this.#settle()
   }
 
   #settle(): void {

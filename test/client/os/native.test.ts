@@ -67,7 +67,9 @@ test('device numbers survive packing', () => {
   assert.is(packDevice({ major: 8, minor: 1 }), 0x801n)
 })
 
-test('without native calls the loss is named and times stay right to the microsecond', ({ folder }) => {
+test('without native calls the loss is named and times stay right to the microsecond', ({
+  folder,
+}) => {
   assert.ok(plainFiles.dropped.length > 0)
   fs.writeFileSync(`${folder}/file`, '')
   plainFiles.setMtimeNs(Buffer.from(`${folder}/file`), 1_700_000_000_123_456_789n)

@@ -9,7 +9,7 @@ import { displayPath } from '../../../src/client/path.ts'
 import { compileExcludes } from '../../../src/client/source/excludes.ts'
 import { openSourceFiles, type SourceFiles } from '../../../src/client/source/files.ts'
 import { planPaths } from '../../../src/client/source/paths.ts'
-import { walk, type WalkItem } from '../../../src/client/source/walk.ts'
+import { type WalkItem, walk } from '../../../src/client/source/walk.ts'
 
 const test = suite<{ folder: string }>('client walk')
 const files = openSourceFiles(openNativeFiles())
@@ -81,15 +81,23 @@ test('a path inside another is not stored twice; doubles and .. do not matter', 
   assert.equal(list(folder, [`${folder}/a/b`, `${folder}/a/`, `${folder}/x/../a`]), once)
 })
 
-test('a path through a symlink inside another path is refused, not lost in silence', ({ folder }) => {
+test('a path through a symlink inside another path is refused, not lost in silence', ({
+  folder,
+}) => {
   fs.mkdirSync(`${folder}/out/inner`, { recursive: true })
   fs.mkdirSync(`${folder}/top`)
   fs.symlinkSync('../out', `${folder}/top/link`)
   const plan = planPaths([`${folder}/top`, `${folder}/top/link/inner`], files)
-  assert.equal(plan.problems.map((problem) => problem.code), ['ELOOP'])
+  assert.equal(
+    plan.problems.map((problem) => problem.code),
+    ['ELOOP'],
+  )
   fs.symlinkSync('top', `${folder}/toplink`)
   const behind = planPaths([`${folder}/toplink`, `${folder}/toplink/link`], files)
-  assert.equal(behind.problems.map((problem) => problem.code), ['ELOOP'])
+  assert.equal(
+    behind.problems.map((problem) => problem.code),
+    ['ELOOP'],
+  )
 })
 
 test('siblings of a named path stay out, the folders above it come along', ({ folder }) => {
@@ -101,7 +109,10 @@ test('siblings of a named path stay out, the folders above it come along', ({ fo
 
 test('a missing path is reported beside one that is there', ({ folder }) => {
   const plan = planPaths([`${folder}`, `${folder}/no/such`], files)
-  assert.equal(plan.problems.map((problem) => problem.code), ['ENOENT'])
+  assert.equal(
+    plan.problems.map((problem) => problem.code),
+    ['ENOENT'],
+  )
 })
 
 test('when no path exists the backup refuses to begin', ({ folder }) => {
@@ -113,8 +124,14 @@ test('when no path exists the backup refuses to begin', ({ folder }) => {
       return (error as { code: string }).code
     }
   }
-  assert.is(code(() => planPaths([`${folder}/no`], files)), 'NOT_FOUND')
-  assert.is(code(() => planPaths([], files)), 'BAD_USAGE')
+  assert.is(
+    code(() => planPaths([`${folder}/no`], files)),
+    'NOT_FOUND',
+  )
+  assert.is(
+    code(() => planPaths([], files)),
+    'BAD_USAGE',
+  )
 })
 
 test('an unreadable folder or a vanished file is reported and the rest goes on', ({ folder }) => {
@@ -148,7 +165,10 @@ test('excludes: names anywhere, from the root, folders only, classes, any depth'
   fs.writeFileSync(`${folder}/cache`, 'a file of that name')
   const left = list(folder, [folder], { excludes: ['cache/', '[0-9].tmp', '?.log'] })
   assert.equal(left, ['a/', 'a/b/', 'a/keep.o:file', 'a/x.tmp:file', 'cache:file'])
-  assert.equal(list(folder, [folder], { excludes: [`${folder}/**/cache`, 'a/*.*'] }), ['a/', 'a/b/'])
+  assert.equal(list(folder, [folder], { excludes: [`${folder}/**/cache`, 'a/*.*'] }), [
+    'a/',
+    'a/b/',
+  ])
   assert.throws(() => compileExcludes(['[a']), /BAD_USAGE/)
 })
 

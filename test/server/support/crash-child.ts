@@ -27,7 +27,6 @@ for (const number of [1, 2]) {
   const { store } = await DiskStore.open({
     folder: join(folder, `server-${number}`),
     reserveBytes: 0,
-    blobSizeBytesMax: 16 * 2 ** 20,
     nowMs: realClock.nowMs,
     reach,
   })

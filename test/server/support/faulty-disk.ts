@@ -44,7 +44,6 @@ export class FaultyDisk {
     return DiskStore.open({
       folder: this.root,
       reserveBytes: RESERVE_BYTES,
-      blobSizeBytesMax: 16 * 2 ** 20,
       nowMs: () => this.nowMs,
       fs: this.fs,
       ...options,

@@ -6,7 +6,7 @@ import { MemoryManagerState } from '../../../src/server/manager-state.ts'
 import { type Server, type ServerOptions, startServer } from '../../../src/server/server.ts'
 import { MemoryStore } from '../../../src/server/store/memory-store.ts'
 import { MemoryNetwork } from '../../support/memory-network.ts'
-import type { Blob } from './blobs.ts'
+import { type Blob, REPOSITORY_ID } from './blobs.ts'
 import { addressOf, type Cast, grantFor, identityOf, keyOf, type Role } from './cast.ts'
 import { Catalog, FakeManager } from './fake-manager.ts'
 import { type TestClock, VirtualClock } from './virtual-clock.ts'
@@ -23,7 +23,7 @@ export interface StoreOptions {
 
 export class World implements Cast {
   readonly clusterId = 'c1'.repeat(16)
-  readonly repositoryId = 'aa'.repeat(16)
+  readonly repositoryId = REPOSITORY_ID
   readonly clock: TestClock
   readonly network: MemoryNetwork
   readonly catalog = new Catalog()

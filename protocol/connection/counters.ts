@@ -1,0 +1,37 @@
+// protocol/connection/counters.ts — what is counted of one connection?
+import type { SessionStats } from '../types.ts'
+import type { Recovery } from './recovery.ts'
+
+/** Packets and bytes since the connection began. */
+export class Counters {
+  sent = 0
+  received = 0
+  bytesSent = 0
+  bytesReceived = 0
+  retransmitted = 0
+  duplicates = 0
+  crcErrors = 0
+  authErrors = 0
+
+  stats(recovery: Recovery, mtuBytes: number): SessionStats {
+    return {
+      rttMs: recovery.rtt.smoothedMs,
+      minRttMs: recovery.rtt.minMs,
+      cwndBytes: recovery.congestion.windowBytes,
+      inFlightBytes: recovery.inFlightBytes,
+      mtuBytes,
+      packetsSent: this.sent,
+      packetsReceived: this.received,
+      packetsLost: recovery.packetsLost,
+      packetsAcked: recovery.packetsAcked,
+      bytesSent: this.bytesSent,
+      bytesReceived: this.bytesReceived,
+      bytesRetransmitted: this.retransmitted,
+      crcErrors: this.crcErrors,
+      authErrors: this.authErrors,
+      duplicates: this.duplicates,
+      spuriousLosses: recovery.spuriousLosses,
+      ptoCount: recovery.ptoTotal,
+    }
+  }
+}

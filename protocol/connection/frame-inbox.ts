@@ -1,0 +1,122 @@
+// protocol/connection/frame-inbox.ts — what does each frame of a packet that arrived change?
+import type { FrameSink } from '../wire/frames.ts'
+import type { AckState } from './ack-state.ts'
+import type { ControlFrames } from './control-frames.ts'
+import type { Streams } from './streams.ts'
+
+/** What only the connection as a whole can deal with. */
+export interface InboxHost {
+  handleAckFrame(ranges: Float64Array, count: number, delayUs: number): void
+  handleClose(application: boolean, code: number, reason: string): void
+}
+
+/** Hands the frames of one packet to those who deal with them. */
+export class FrameInbox implements FrameSink {
+  readonly #streams: Streams
+  readonly #acks: AckState
+  readonly #control: ControlFrames
+  readonly #host: InboxHost
+  #nowMs = 0
+  #packet: Buffer = Buffer.alloc(0)
+  /** Did a frame of this packet oblige us to an ACK? */
+  isEliciting = false
+
+  constructor(
+    parts: { streams: Streams; acks: AckState; control: ControlFrames },
+    host: InboxHost,
+  ) {
+    this.#streams = parts.streams
+    this.#acks = parts.acks
+    this.#control = parts.control
+    this.#host = host
+  }
+
+  begin(nowMs: number, packet: Buffer): void {
+    this.#nowMs = nowMs
+    this.#packet = packet
+    this.isEliciting = false
+  }
+
+  handlePing(): void {
+    this.isEliciting = true
+  }
+
+  handleAck(ranges: Float64Array, count: number, delayUs: number): void {
+    this.#host.handleAckFrame(ranges, count, delayUs)
+  }
+
+  handleAckFrequency(): void {
+    this.isEliciting = true // Our ACKs are frequent enough; the frame is a wish.
+  }
+
+  handleImmediateAck(): void {
+    this.isEliciting = true
+    this.#acks.requestNow(this.#nowMs)
+  }
+
+  handleStream(id: number, offset: number, start: number, end: number, fin: boolean): void {
+    this.isEliciting = true
+    this.#streams.handleStream(id, offset, this.#packet.subarray(start, end), fin)
+  }
+
+  handleResetStream(id: number, code: number, finalSize: number): void {
+    this.isEliciting = true
+    this.#streams.handleReset(id, code, finalSize)
+  }
+
+  handleStopSending(id: number, code: number): void {
+    this.isEliciting = true
+    this.#streams.handleStop(id, code)
+  }
+
+  handleMaxData(limit: number): void {
+    this.isEliciting = true
+    this.#streams.handleMaxData(limit)
+  }
+
+  handleMaxStreamData(id: number, limit: number): void {
+    this.isEliciting = true
+    this.#streams.handleMaxStreamData(id, limit)
+  }
+
+  handleMaxStreams(uni: boolean, limit: number): void {
+    this.isEliciting = true
+    this.#streams.handleMaxStreams(uni, limit)
+  }
+
+  handleDataBlocked(): void {
+    this.isEliciting = true
+    this.#streams.handleBlocked(null)
+  }
+
+  handleStreamDataBlocked(id: number): void {
+    this.isEliciting = true
+    this.#streams.handleBlocked(id)
+  }
+
+  handleStreamsBlocked(): void {
+    this.isEliciting = true
+  }
+
+  handlePathChallenge(start: number): void {
+    this.isEliciting = true
+    this.#control.queuePathResponse(Buffer.from(this.#packet.subarray(start, start + 8)))
+  }
+
+  handleHandshakeDone(): void {
+    this.isEliciting = true
+  }
+
+  handleDrain(): void {
+    this.isEliciting = true // The peer will close; its streams end by themselves.
+  }
+
+  handleStreamPriority(id: number, urgency: number): void {
+    this.isEliciting = true
+    if (urgency < 8) this.#streams.setUrgency(id, urgency)
+  }
+
+  handleClose(application: boolean, code: number, reason: string): void {
+    this.#host.handleClose(application, code, reason)
+  }
+}
