@@ -214,7 +214,8 @@ export class StreamShell extends Duplex implements TransportStream {
     }
     this.#isReadingOver = true
     if (!this.#isFinished) this.#giveUpSending(toClosed(error))
-    this.#settleWrite(toClosed(error))
+    // Only where somebody waits: an error with its stack costs more than the rest of a short stream.
+    if (this.#written || this.#final) this.#settleWrite(toClosed(error))
     // A FIN on its way may still be acknowledged; then the session forgets the stream.
     if (!this.#isFinished || this.#isAcknowledged || this.#endError) this.session.forget(this)
     done(error)
