@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // bin/holdfast.js — how does holdfast start on a machine whose Node may be too old?
 //
-// Plain JavaScript that Node 20 understands. The program itself needs Node 24: where this one is
-// older, the Node that is pinned as a dependency runs it, with our signals and its exit code.
+// Plain JavaScript that Node 20 understands. Where the Node at hand is older than the one that
+// holdfast is tested with, the Node that is pinned as a dependency runs it, with our signals and
+// its exit code.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -10,27 +11,31 @@ import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+/** From here on TypeScript and SQLite work without a warning. */
+const NODE_MIN = [24, 21]
+/** From here on they work. */
 const NODE_MAJOR_MIN = 24
 const ENTRY = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2']
 
-if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR_MIN)
-  await import('../src/cli/main.ts')
-else runWithPinnedNode()
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+const isTested = major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1])
+const pinned = isTested ? null : pinnedNode()
+if (pinned) runWith(pinned)
+else if (major >= NODE_MAJOR_MIN) await import('../src/cli/main.ts')
+else {
+  process.stderr.write(
+    `holdfast needs Node ${NODE_MAJOR_MIN}; this is ${process.version}, and the pinned one is ` +
+      `missing. Run \`npm ci\` in ${dirname(dirname(fileURLToPath(import.meta.url)))}.\n`,
+  )
+  process.exitCode = 1
+}
 
-function runWithPinnedNode() {
-  const node = pinnedNode()
-  if (!node) {
-    process.stderr.write(
-      `holdfast needs Node ${NODE_MAJOR_MIN}; this is ${process.version}, and the pinned one is ` +
-        'missing. Run `npm ci` in the folder of holdfast.\n',
-    )
-    process.exit(1)
-  }
-  // A pipe that nobody writes: its end tells the child that we were killed, whatever the signal.
+function runWith(node) {
+  // The channel carries nothing: its end tells the child that we were killed, whatever the signal.
   const child = spawn(node, [ENTRY, ...process.argv.slice(2)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, HOLDFAST_LAUNCHED: '1' },
+    env: { ...process.env, HOLDFAST_PARENT: 'launcher' },
   })
   for (const signal of SIGNALS) process.on(signal, () => child.kill(signal))
   child.on('error', (error) => {

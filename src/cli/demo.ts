@@ -10,16 +10,15 @@ import { basename, join, resolve } from 'node:path'
 import { type Config, loadConfig } from '../../config.ts'
 import { HoldfastError } from '../errors.ts'
 import { createEndpoint } from '../rpc/index.ts'
-import { startNodes, stopNodes } from './commands/up.ts'
 import { withClient } from './commands/with-client.ts'
 import { makeDemoFiles } from './demo-files.ts'
 import { formatBytes, plural } from './format.ts'
 import { interruptSignal } from './interrupt.ts'
+import { allReady, type NodeProcess, startNodes, stopNodes } from './nodes.ts'
 import { Output } from './output.ts'
 import type { Settings } from './settings.ts'
 
 const READY_MS_MAX = 30_000
-const KILLED = 2
 
 const output = new Output({ isJson: false, isVerbose: false })
 process.exitCode = await demo(process.argv.slice(2)).catch((error) => output.fail(error))
@@ -32,11 +31,17 @@ async function demo(words: readonly string[]): Promise<number> {
   await mkdir(dataDir, { recursive: true })
   const config = await onFreePorts(await loadConfig(null), dataDir)
   const configPath = join(dataDir, 'config.json')
-  const base: Settings = { config, configPath, dataDir, clientNumber: 1, clientName: '' }
+  const base: Settings = {
+    config,
+    configPath,
+    dataDir,
+    clientNumber: 1,
+    clientName: config.clients[0]?.name ?? '',
+  }
   step(`1. Start the manager and ${config.servers.length} servers in ${dataDir}`)
   const nodes = await startNodes(base)
   try {
-    await Promise.race([Promise.all(nodes.map((node) => node.ready)), tooLate(nodes, signal)])
+    await allReady(nodes, { signal, withinMs: READY_MS_MAX })
     say(`   all serve: ${nodes.map(({ name, child }) => `${name} (pid ${child.pid})`).join(', ')}`)
     const wrong = await backUpKillRestore(base, nodes, signal)
     if (wrong.length > 0) {
@@ -54,50 +59,80 @@ async function demo(words: readonly string[]): Promise<number> {
 /** Returns one line per difference. */
 async function backUpKillRestore(
   base: Settings,
-  nodes: Awaited<ReturnType<typeof startNodes>>,
+  nodes: readonly NodeProcess[],
   signal: AbortSignal,
 ): Promise<string[]> {
-  const { config, dataDir } = base
-  const snapshots: string[] = []
   step('2. Each client stores its three files')
-  for (const [index, client] of config.clients.entries()) {
-    const settings = { ...base, clientNumber: index + 1, clientName: client.name }
-    const paths = [client.FILE_1, client.FILE_2, client.FILE_3]
-    const summary = await withClient(settings, { signal }, (opened) =>
-      opened.backup({ paths, signal }),
-    )
-    snapshots.push(summary.snapshot)
-    say(
-      `   ${client.name}: ${paths.map((path) => basename(path)).join(', ')} (${formatBytes(summary.bytes)}) ` +
-        `→ snapshot ${summary.snapshot.slice(0, 8)}, stored on two servers`,
-    )
-  }
-  const one = { ...base, clientName: config.clients[0]?.name ?? '' }
-  const { blobs, servers } = await withClient(one, { signal }, (client) => client.status())
+  const snapshots = await backUp(base, signal)
+  const { blobs, servers } = await withClient(base, { signal }, (client) => client.status())
   for (const { name, usedBytes, blobs } of servers) {
     say(`   ${name} holds ${plural(blobs, 'blob')}, ${formatBytes(usedBytes)}`)
   }
   const wrong = blobs.underReplicated > 0 ? [`${blobs.underReplicated} blobs lack a copy`] : []
 
-  const victim = nodes[KILLED]
-  step(`3. Kill ${victim?.name} (pid ${victim?.child.pid}) with SIGKILL`)
-  victim?.child.kill('SIGKILL')
-  await victim?.ended
+  // The one that would be missed most.
+  const fullest = servers.toSorted((a, b) => b.usedBytes - a.usedBytes)[0]
+  const victim = nodes.find(({ name }) => name === fullest?.name)
+  if (!victim) throw new HoldfastError('INTERNAL', 'no server holds anything')
+  step(`3. Kill ${victim.name} (pid ${victim.child.pid}) with SIGKILL`)
+  victim.child.kill('SIGKILL')
+  say(`   it ended by ${await victim.ended}`)
 
   step('4. Restore both snapshots and compare every byte')
-  for (const [index, client] of config.clients.entries()) {
-    const settings = { ...base, clientNumber: index + 1, clientName: client.name }
-    const target = join(dataDir, 'restored', client.name)
-    await withClient(settings, { signal }, (opened) =>
-      opened.restore({ snapshot: snapshots[index] ?? '', target, signal }),
-    )
-    for (const path of [client.FILE_1, client.FILE_2, client.FILE_3]) {
-      const same = (await sha256(path)) === (await sha256(join(target, path)))
-      say(`   ${client.name}: ${basename(path)} ${same ? 'is the same' : 'is DIFFERENT'}`)
-      if (!same) wrong.push(path)
-    }
+  for (const [index, settings] of clientsOf(base).entries()) {
+    wrong.push(...(await restoreAndCompare(settings, snapshots[index] ?? '', signal)))
   }
   return wrong
+}
+
+async function backUp(base: Settings, signal: AbortSignal): Promise<string[]> {
+  const snapshots: string[] = []
+  for (const settings of clientsOf(base)) {
+    const paths = filesOf(settings)
+    const summary = await withClient(settings, { signal }, (client) =>
+      client.backup({ paths, signal }),
+    )
+    if (summary.exitCode !== 0) throw new HoldfastError('BAD_FILE', problemsOf(summary.problems))
+    snapshots.push(summary.snapshot)
+    const names = paths.map((path) => basename(path)).join(', ')
+    const id = summary.snapshot.slice(0, 8)
+    say(`   ${settings.clientName}: ${names} (${formatBytes(summary.bytes)})`)
+    say(`   ${''.padEnd(settings.clientName.length)}  → snapshot ${id}, stored on two servers`)
+  }
+  return snapshots
+}
+
+async function restoreAndCompare(
+  settings: Settings,
+  snapshot: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const wrong: string[] = []
+  const target = join(settings.dataDir, 'restored', settings.clientName)
+  await withClient(settings, { signal }, (client) => client.restore({ snapshot, target, signal }))
+  for (const path of filesOf(settings)) {
+    const same = (await sha256(path)) === (await sha256(join(target, path)))
+    say(`   ${settings.clientName}: ${basename(path)} ${same ? 'is the same' : 'is DIFFERENT'}`)
+    if (!same) wrong.push(path)
+  }
+  return wrong
+}
+
+function clientsOf(base: Settings): Settings[] {
+  return base.config.clients.map(({ name }, index) => ({
+    ...base,
+    clientNumber: index + 1,
+    clientName: name,
+  }))
+}
+
+function filesOf({ config, clientNumber }: Settings): string[] {
+  const client = config.clients[clientNumber - 1]
+  return client ? [client.FILE_1, client.FILE_2, client.FILE_3] : []
+}
+
+function problemsOf(problems: readonly { message: string }[]): string {
+  return problems.map(({ message }) => message).join('; ')
 }
 
 function folderFrom(words: readonly string[]): string | null {
@@ -133,22 +168,6 @@ async function onFreePorts(config: Config, dataDir: string): Promise<Config> {
   const path = join(dataDir, 'config.json')
   await writeFile(path, `${JSON.stringify(free, null, 2)}\n`)
   return JSON.parse(await readFile(path, 'utf8')) as Config
-}
-
-async function tooLate(
-  nodes: Awaited<ReturnType<typeof startNodes>>,
-  signal: AbortSignal,
-): Promise<never> {
-  const how = await Promise.race([
-    ...nodes.map(
-      async (node) => `${node.name} ended (${await node.ended}); its log: ${node.logPath}`,
-    ),
-    new Promise<string>((late) =>
-      setTimeout(() => late('not all nodes serve in time'), READY_MS_MAX),
-    ),
-    new Promise<string>((stop) => signal.addEventListener('abort', () => stop('interrupted'))),
-  ])
-  throw new HoldfastError(signal.aborted ? 'CANCELLED' : 'UNREACHABLE', how)
 }
 
 async function sha256(path: string): Promise<string> {

@@ -2,38 +2,44 @@
 import { CommanderError } from 'commander'
 import { HoldfastError } from '../errors.ts'
 import { Output } from './output.ts'
+import { followParent } from './parent.ts'
 import { buildProgram } from './program.ts'
 
-/** The launcher on an older Node holds the other end; when it is killed, so are we. */
-if (process.env.HOLDFAST_LAUNCHED && process.connected) {
-  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
-  process.channel?.unref()
-}
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0) // The reader has seen enough.
+const words = process.argv.slice(2)
+const options = words.includes('--') ? words.slice(0, words.indexOf('--')) : words
+const output = new Output({
+  isJson: options.includes('--json'),
+  isVerbose: options.includes('--verbose'),
 })
-process.exitCode = await main(process.argv.slice(2))
+
+followParent()
+for (const event of ['uncaughtException', 'unhandledRejection']) {
+  process.on(event, (error) => process.exit(output.fail(error)))
+}
+process.exitCode = await main().catch((error: unknown) => output.fail(usageOf(error)))
 // Handles that linger (a socket on its way down) must not keep a command from ending.
 process.exit()
 
 /** Runs one command line; the exit code follows restic (docs/operations.md). */
-async function main(words: readonly string[]): Promise<number> {
-  const isJson = words.includes('--json')
-  const output = new Output({ isJson, isVerbose: words.includes('--verbose') })
+async function main(): Promise<number> {
   let exitCode = 0
   const program = buildProgram(output, async (work) => {
     exitCode = await work()
   })
   try {
-    await program.parseAsync([...words], { from: 'user' })
-    return exitCode
+    await program.parseAsync(words, { from: 'user' })
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return 0
-    const usage = error instanceof CommanderError
-    const failure = usage ? new HoldfastError('BAD_USAGE', usageText(error)) : error
-    return output.fail(failure)
+    if (error instanceof CommanderError && error.exitCode === 0) return 0 // --help, --version
+    throw error
   }
+  return exitCode
 }
 
-const usageText = (error: CommanderError): string =>
-  `${error.message.replace(/^error: /, '')}; see holdfast --help`
+function usageOf(error: unknown): unknown {
+  if (!(error instanceof CommanderError)) return error
+  const detail =
+    error.code === 'commander.help'
+      ? 'say what to do, for example: holdfast backup FOLDER'
+      : error.message.replace(/^error: /, '').replaceAll('\n', ' ')
+  return new HoldfastError('BAD_USAGE', `${detail}; see holdfast --help`, { cause: error })
+}

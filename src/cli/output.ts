@@ -12,6 +12,11 @@ export class Output {
   constructor(options: { isJson: boolean; isVerbose: boolean }) {
     this.isJson = options.isJson
     this.isVerbose = options.isVerbose
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit() // The reader has seen enough.
+    })
+    // Who closed our standard error does not want to hear of it.
+    process.stderr.on('error', () => undefined)
   }
 
   get isTerminal(): boolean {
@@ -54,11 +59,7 @@ export class Output {
   /** Says what went wrong and returns the exit code for it. */
   fail(error: unknown): number {
     this.#clearStatus()
-    const failure =
-      error instanceof HoldfastError
-        ? error
-        : new HoldfastError('INTERNAL', `a defect in holdfast: ${describe(error)}`)
-    const { code, detail } = failure
+    const { code, detail } = failureOf(error)
     const exit = code === 'CANCELLED' ? EXIT_INTERRUPTED : ERRORS[code].exit
     process.stderr.write(
       this.isJson
@@ -70,5 +71,16 @@ export class Output {
   }
 }
 
-const describe = (error: unknown): string =>
-  error instanceof Error ? (error.stack ?? error.message) : String(error)
+function failureOf(error: unknown): HoldfastError {
+  if (error instanceof HoldfastError) return error
+  if (!(error instanceof Error)) return defect(String(error))
+  const { code, syscall } = error as NodeJS.ErrnoException
+  // The disk said no, or a file is not ours to read: no defect, and the message has the path.
+  if (code && syscall) return new HoldfastError('STORAGE_FAILED', error.message, { cause: error })
+  // The transport's own words already say what to do.
+  if (code?.startsWith('ERR_HOLDFAST_')) return new HoldfastError('UNREACHABLE', error.message)
+  return defect(error.stack ?? error.message)
+}
+
+const defect = (text: string): HoldfastError =>
+  new HoldfastError('INTERNAL', `a defect in holdfast, please report it: ${text}`)

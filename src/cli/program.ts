@@ -1,110 +1,193 @@
 // src/cli/program.ts — which commands are there, and which words do they take?
 import { Command } from 'commander'
+import packageFile from '../../package.json' with { type: 'json' }
 import { HoldfastError } from '../errors.ts'
 import type { Output } from './output.ts'
-import { type CommonOptions, settle } from './settings.ts'
+import { type CommonOptions, type Settings, settle } from './settings.ts'
 
-const EXAMPLES = `
-Examples:
-  holdfast up                                  start the manager and all servers
-  holdfast backup ~/photos                     store a folder on two servers
-  holdfast snapshots                           see what is stored
-  holdfast restore latest --target /tmp/back   bring it back
-  holdfast status                              see how the servers are`
+const EXAMPLES = [
+  'holdfast up                                  start the manager and all servers',
+  'holdfast backup ~/photos                     store a folder on two servers',
+  'holdfast snapshots                           see what is stored',
+  'holdfast restore latest --target /tmp/back   bring it back',
+  'holdfast status                              see how the servers are',
+]
+const EXIT_CODES =
+  'Exit codes: 0 done, 1 failed, 3 done but some files could not be read, 10 no such\n' +
+  'repository, 11 in use or not allowed, 130 interrupted.'
 
 export type Run = (work: () => Promise<number>) => Promise<void>
+
+type Options = CommonOptions & Record<string, unknown>
+type Work = (settings: Settings, words: string[], options: Options) => Promise<number>
 
 /** `run` is given the work of the command that was asked for. Each command's code is loaded only
  * when it is the one: a start of 0.7 s would be felt. */
 export function buildProgram(output: Output, run: Run): Command {
   const program = new Command('holdfast')
     .description('Replicated backups on machines of your own.')
+    .version(packageFile.version, '--version', 'say which version this is')
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ writeErr: () => undefined })
-    .action(() => {
-      throw new HoldfastError(
-        'BAD_USAGE',
-        'say what to do, for example: holdfast backup FOLDER; see holdfast --help',
-      )
-    })
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', `\n${examples(EXAMPLES)}\n\n${EXIT_CODES}`)
   common(program)
-  const command = (
-    words: string,
-    about: string,
-    work: (args: string[], settings: CommonOptions & Record<string, unknown>) => Promise<number>,
-  ): Command => {
-    const made = program.command(words).description(about).exitOverride()
-    common(made)
-    made.configureOutput({ writeErr: () => undefined })
-    made.action(async (...all: unknown[]) => {
-      const self = all.at(-1) as Command
-      const options = self.optsWithGlobals() as CommonOptions & Record<string, unknown>
-      await run(() => work(self.args, options))
+
+  const command: Define = (words, about, { group, lines, own }, work) => {
+    const made = program.command(words).description(about).copyInheritedSettings(program)
+    made
+      .helpGroup(group)
+      .addHelpText('after', `\n${examples(lines)}`)
+      .allowExcessArguments()
+    made.action(async () => {
+      refuseExcess(made)
+      const options = made.optsWithGlobals() as Options
+      await run(async () => work(await settle(options), made.args, options))
     })
-    return made
+    own?.(made)
+    common(made)
   }
-  command('up', 'run the manager and all servers of the config here', async (_, options) =>
-    (await import('./commands/up.ts')).runUp(await settle(options), output),
-  )
-  command('manager', 'run the manager', async (_, options) =>
-    (await import('./commands/node.ts')).runManagerNode(await settle(options), output),
-  )
-  command('server <number>', 'run one server of the config', async ([number], options) =>
-    (await import('./commands/node.ts')).runServerNode(await settle(options), output, number ?? ''),
-  )
-  command('client [number]', 'open the terminal screen of a client', async ([number], options) =>
-    (await import('./commands/client.ts')).runClientScreen(
-      await settle({ ...options, client: number ?? options.client }),
-    ),
-  )
-  command('backup [paths...]', 'back up files and folders', async (paths, options) =>
-    (await import('./commands/backup.ts')).runBackup(await settle(options), output, {
-      paths,
-      ...list(options),
-    }),
-  )
-    .option('--tag <tag>', 'mark the snapshot (may be repeated)', collect, [])
-    .option('--exclude <glob>', 'leave out what matches (may be repeated)', collect, [])
-    .option('--wait', 'wait for servers instead of giving up')
-  command('snapshots', 'list what is stored', async (_, options) =>
-    (await import('./commands/snapshots.ts')).runSnapshots(await settle(options), output),
-  )
-  command('ls <snapshot>', 'list the files of a snapshot', async ([snapshot], options) =>
-    (await import('./commands/snapshots.ts')).runLs(await settle(options), output, snapshot ?? ''),
-  )
-  command('restore <snapshot>', 'bring a snapshot back', async ([snapshot], options) =>
-    (await import('./commands/restore.ts')).runRestore(await settle(options), output, {
-      snapshot: snapshot ?? '',
-      target: String(options.target),
-      include: (options.include as string[]) ?? [],
-    }),
-  )
-    .requiredOption('--target <folder>', 'where to put the files')
-    .option('--include <path>', 'only what is at or below (may be repeated)', collect, [])
-  command('key <action> <file>', 'import a copy of the repository key', async (words, options) =>
-    (await import('./commands/key.ts')).runKey(await settle(options), output, words),
-  )
-  command('status', 'show the state of the cluster', async (_, options) =>
-    (await import('./commands/status.ts')).runStatus(await settle(options), output),
-  )
+  nodeCommands(command, output)
+  clientCommands(command, output)
   return program
 }
 
-function common(command: Command): void {
-  command
-    .option('--config <file>', 'the config file (or HOLDFAST_CONFIG)')
-    .option('--data <folder>', 'the data folder (or HOLDFAST_DATA)')
-    .option('--client <number>', 'which client of the config')
-    .option('--json', 'one object per line')
-    .option('--verbose', 'say more on standard error')
+type Define = (words: string, about: string, more: More, work: Work) => void
+
+interface More {
+  readonly group: string
+  /** Examples. */
+  readonly lines: readonly string[]
+  /** Options that only this command takes. */
+  readonly own?: (command: Command) => void
 }
 
-const collect = (value: string, known: string[]): string[] => [...known, value]
+function nodeCommands(command: Define, output: Output): void {
+  const group = 'Run the nodes:'
+  command(
+    'up',
+    'run the manager and all servers of the config here',
+    { group, lines: ['holdfast up', 'holdfast up --config my.json --data /srv/holdfast'] },
+    async (settings) => (await import('./commands/up.ts')).runUp(settings, output),
+  )
+  command(
+    'manager',
+    'run the manager',
+    { group, lines: ['holdfast manager --data /srv/holdfast'] },
+    async (settings) => (await import('./commands/node.ts')).runManagerNode(settings, output),
+  )
+  command(
+    'server <number>',
+    'run one server of the config; the first is 1',
+    { group, lines: ['holdfast server 2'] },
+    async (settings, [number = '']) =>
+      (await import('./commands/node.ts')).runServerNode(settings, output, number),
+  )
+}
 
-const list = (options: Record<string, unknown>) => ({
-  tags: (options.tag as string[]) ?? [],
-  excludes: (options.exclude as string[]) ?? [],
-  waitForServers: options.wait === true,
-})
+function clientCommands(command: Define, output: Output): void {
+  const group = 'Back up and restore:'
+  command(
+    'client [number]',
+    'open the terminal screen of a client',
+    { group, lines: ['holdfast client', 'holdfast client 2'] },
+    async (_, [number], options) =>
+      (await import('./commands/client.ts')).runClientScreen(
+        await settle({ ...options, client: number ?? options.client }),
+      ),
+  )
+  command(
+    'backup <paths...>',
+    'back up files and folders',
+    {
+      group,
+      lines: [
+        'holdfast backup ~/photos ~/letters',
+        "holdfast backup ~ --exclude '*.tmp' --tag daily",
+      ],
+      own: (made) =>
+        made
+          .option('--tag <tag>', 'mark the snapshot (may be repeated)', collect)
+          .option('--exclude <glob>', 'leave out what matches (may be repeated)', collect)
+          .option('--wait', 'wait for servers instead of giving up'),
+    },
+    async (settings, paths, options) =>
+      (await import('./commands/backup.ts')).runBackup(settings, output, {
+        paths,
+        tags: wordsOf(options.tag),
+        excludes: wordsOf(options.exclude),
+        waitForServers: options.wait === true,
+      }),
+  )
+  command(
+    'snapshots',
+    'list what is stored, newest last',
+    { group, lines: ['holdfast snapshots --json'] },
+    async (settings) => (await import('./commands/snapshots.ts')).runSnapshots(settings, output),
+  )
+  command(
+    'ls <snapshot>',
+    'list the files of a snapshot',
+    { group, lines: ['holdfast ls latest', 'holdfast ls 5d2ae1f7 --json'] },
+    async (settings, [snapshot = '']) =>
+      (await import('./commands/snapshots.ts')).runLs(settings, output, snapshot),
+  )
+  command(
+    'restore <snapshot>',
+    'bring a snapshot back; absolute paths land below the target',
+    {
+      group,
+      lines: ['holdfast restore latest --target /tmp/back'],
+      own: (made) =>
+        made
+          .requiredOption('--target <folder>', 'where to put the files')
+          .option('--include <path>', 'only what is at or below (may be repeated)', collect),
+    },
+    async (settings, [snapshot = ''], options) =>
+      (await import('./commands/restore.ts')).runRestore(settings, output, {
+        snapshot,
+        target: String(options.target),
+        include: wordsOf(options.include),
+      }),
+  )
+  command(
+    'key <action> <file>',
+    'import a copy of the repository key',
+    { group, lines: ['holdfast key import /media/stick/repository.key'] },
+    async (settings, words) => (await import('./commands/key.ts')).runKey(settings, output, words),
+  )
+  command(
+    'status',
+    'show how the servers are, and whether all has two copies',
+    { group, lines: ['holdfast status', 'holdfast status --json'] },
+    async (settings) => (await import('./commands/status.ts')).runStatus(settings, output),
+  )
+}
+
+/** The library's own words for this do not name the word. */
+function refuseExcess(command: Command): void {
+  const { args, registeredArguments: known } = command
+  const word = args[known.length]
+  if (word === undefined || known.at(-1)?.variadic) return
+  const detail = `${command.name()} does not take the word '${word}'; see holdfast ${command.name()} --help`
+  throw new HoldfastError('BAD_USAGE', detail)
+}
+
+/** Every command takes these, and so does the program before the command's name. */
+function common(command: Command): void {
+  command
+    .optionsGroup('Options of every command:')
+    .option('--config <file>', 'the config file (or HOLDFAST_CONFIG)')
+    .option('--data <folder>', 'the data folder (or HOLDFAST_DATA; default ./data)')
+    .option('--client <number>', 'which client of the config (default 1)')
+    .option('--json', 'results and errors as objects, one per line')
+    .option('--verbose', 'say more on standard error')
+    .helpOption('-h, --help', 'show this')
+}
+
+const examples = (lines: readonly string[]): string =>
+  ['Examples:', ...lines.map((line) => `  ${line}`)].join('\n')
+
+const collect = (value: string, known: string[] = []): string[] => [...known, value]
+
+const wordsOf = (value: unknown): string[] => (value as string[] | undefined) ?? []

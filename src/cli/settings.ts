@@ -21,9 +21,9 @@ export interface Settings {
 
 /** Options go before environment variables, those before defaults. BAD_CONFIG, BAD_USAGE. */
 export async function settle(options: CommonOptions): Promise<Settings> {
-  const configPath = options.config ?? process.env.HOLDFAST_CONFIG ?? null
+  const configPath = options.config || process.env.HOLDFAST_CONFIG || null
   const config = await loadConfig(configPath)
-  const dataDir = resolve(options.data ?? process.env.HOLDFAST_DATA ?? 'data')
+  const dataDir = resolve(options.data || process.env.HOLDFAST_DATA || 'data')
   const clientNumber = wholeNumber(options.client ?? '1', 'client')
   const client = config.clients[clientNumber - 1]
   if (!client) {

@@ -1,8 +1,8 @@
 // src/cli/start.ts — how do the manager, all servers and a screen come up in one go? (npm start)
 import { HoldfastError } from '../errors.ts'
 import { runClientScreen } from './commands/client.ts'
-import { startNodes, stopNodes } from './commands/up.ts'
 import { interruptSignal } from './interrupt.ts'
+import { allReady, startNodes, stopNodes } from './nodes.ts'
 import { Output } from './output.ts'
 import { settle } from './settings.ts'
 
@@ -22,16 +22,7 @@ async function start(): Promise<number> {
   output.say(`starting the manager and ${settings.config.servers.length} servers …`)
   const nodes = await startNodes(settings)
   try {
-    const late = new Promise<string>((tell) => setTimeout(() => tell('late'), READY_MS_MAX))
-    const ended = nodes.map(
-      async (node) => `${node.name} ended (${await node.ended}); its log: ${node.logPath}`,
-    )
-    const problem = await Promise.race([
-      Promise.all(nodes.map((node) => node.ready)).then(() => null),
-      Promise.race([...ended, late]),
-    ])
-    if (problem !== null)
-      throw new HoldfastError('UNREACHABLE', `not all nodes started: ${problem}`)
+    await allReady(nodes, { signal, withinMs: READY_MS_MAX })
     return await runClientScreen(settings, signal)
   } finally {
     output.say('stopping the manager and the servers …')

@@ -1,6 +1,5 @@
 // src/cli/commands/backup.ts — how does a person store files, and see when they are safe?
 import { type BackupSummary, type ClientEvent, displayPath } from '../../client/index.ts'
-import { HoldfastError } from '../../errors.ts'
 import { formatBytes, formatSeconds, plural } from '../format.ts'
 import { interruptSignal } from '../interrupt.ts'
 import type { Output } from '../output.ts'
@@ -21,9 +20,6 @@ export async function runBackup(
   output: Output,
   words: BackupWords,
 ): Promise<number> {
-  if (words.paths.length === 0) {
-    throw new HoldfastError('BAD_USAGE', 'name what to back up: holdfast backup PATH...')
-  }
   const signal = interruptSignal()
   const summary = await withClient(settings, { signal }, (client) =>
     client.backup({
