@@ -8,19 +8,15 @@ export {
   type BuiltBlob,
   blobBytesOf,
   findBadSegment,
-  readHeader,
   type SealedChunk,
 } from './blob.ts'
 export {
-  BLOB_HEADER_BYTES,
   BLOB_SIZE_BYTES_MAX,
   type BlobEntry,
   type BlobIndex,
   type ChunkKind,
   decodeIndex,
   decodeIndexSummary,
-  EDGES_PER_CHUNK_MAX,
-  INDEX_SIZE_BYTES_MAX,
   INDEX_TAIL_BYTES,
   type IndexSummary,
   indexLength,
@@ -36,6 +32,6 @@ export { createKeyFile, readKeyFile } from './key-file.ts'
 export { deriveKeys, groupId, type RepositoryKeys, tagId } from './keys.ts'
 export { type NodeEdges, nodeEdges } from './node-edges.ts'
 export type { EmitNode, LoadNode } from './nodes.ts'
-export { open, PLAINTEXT_BYTES_MAX, SEAL_OVERHEAD_BYTES, seal } from './seal.ts'
+export { open, seal } from './seal.ts'
 export { decodeSnapshot, encodeSnapshot, type SnapshotRecord } from './snapshot.ts'
 export { readContent, readTree, TreeWriter } from './tree.ts'

@@ -108,7 +108,7 @@ async function restoreAndCompare(
   signal: AbortSignal,
 ): Promise<string[]> {
   const wrong: string[] = []
-  const target = join(settings.dataDir, 'restored', settings.clientName)
+  const target = join(settings.dataDir, 'restored', snapshot.slice(0, 8))
   await withClient(settings, { signal }, (client) => client.restore({ snapshot, target, signal }))
   for (const path of filesOf(settings)) {
     const same = (await sha256(path)) === (await sha256(join(target, path)))

@@ -1,6 +1,6 @@
 // src/identity/whole-file.ts — how does a small file come to be either whole or absent?
 import { randomBytes } from 'node:crypto'
-import { link, open, rename, unlink } from 'node:fs/promises'
+import { link, open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /** Makes the file unless it exists; of several processes at once one wins, and all then see its
@@ -17,12 +17,6 @@ export async function createWhole(path: string, text: string, mode: number): Pro
   }
   await syncFolder(dirname(path))
   return true
-}
-
-/** Replaces the file, or makes it. */
-export async function replaceWhole(path: string, text: string, mode: number): Promise<void> {
-  await rename(await writeTemporary(path, text, mode), path)
-  await syncFolder(dirname(path))
 }
 
 async function writeTemporary(path: string, text: string, mode: number): Promise<string> {

@@ -15,7 +15,6 @@ export type {
   TransportEndpoint,
   TransportStream,
 } from '../../protocol/types.ts'
-export { TransportError } from '../../protocol/types.ts'
 export { type CallOptions, type CallResult, call } from './call.ts'
 export type { Log, RpcLog } from './log.ts'
 export { Peers, type PeersOptions } from './peers.ts'

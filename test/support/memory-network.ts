@@ -239,7 +239,10 @@ export class MemoryEndpoint implements TransportEndpoint {
         return
       }
       const problem = acceptor.#refusal(to)
-      if (problem) return fail(problem)
+      if (problem) {
+        fail(problem)
+        return
+      }
       const [mine, theirs] = new Link(this.#network, this, acceptor).ends
       this.#sessions.add(mine)
       acceptor.#sessions.add(theirs)

@@ -75,7 +75,10 @@ export class MemoryStream extends Duplex implements TransportStream {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    if (this.#gaveUpSending) return done() // after a reset nobody wants it
+    if (this.#gaveUpSending) {
+      done() // after a reset nobody wants it
+      return
+    }
     this.#waiting = { bytes: chunk, done }
     this.#sendWaiting()
   }

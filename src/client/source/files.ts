@@ -132,5 +132,3 @@ export const typeOf = (stat: SourceStat): SourceType | null =>
 /** The code of a system error, for reports. */
 export const codeOf = (error: unknown): string =>
   (error as NodeJS.ErrnoException | null)?.code ?? 'UNKNOWN'
-
-export const nameBytes = bytesOfLatin1
