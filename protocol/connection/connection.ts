@@ -2,7 +2,6 @@
 //
 // Inputs: handlePacket, handleTimeout, the application's calls. Outputs: pollTransmit, pollTimeout,
 // events. No clock, no socket. RFC 9000 and 9002 in shape; protocol/README.md has the bytes.
-
 import type { Parameters } from '../handshake/messages.ts'
 import {
   type Address,

@@ -1,4 +1,4 @@
-// protocol/connection/stream-events.ts — what do streams tell their connection, and what must they know?
+// protocol/connection/stream-events.ts — what do streams and their connection tell each other?
 
 export type StreamEventType =
   | 'stream-opened'

@@ -12,7 +12,6 @@ import {
   statSync,
 } from 'node:fs'
 import { closeQuietly, type NativeFiles, openForReading } from '../os/native.ts'
-import { bytesOfLatin1 } from '../path.ts'
 
 /** The part of BigIntStats that a backup looks at; ns times, so nothing is rounded. */
 export type SourceStat = Pick<

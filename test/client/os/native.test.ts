@@ -1,3 +1,4 @@
+// test/client/os/native.test.ts — are times kept to the nanosecond, and owners and devices set?
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'

@@ -1,3 +1,4 @@
+// test/client/restore/target.test.ts — does a restore stay inside its target, whatever lies there?
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'

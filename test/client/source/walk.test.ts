@@ -1,3 +1,4 @@
+// test/client/source/walk.test.ts — is every entry met once, in order, whatever its name?
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
