@@ -146,13 +146,16 @@ function* contradictions(config: Config): Generator<Contradiction> {
     if (other) yield { path: ['clients', index, 'name'], message: duplicate(name, other) }
   }
   if (config.servers.length < config.replicas) {
-    const message = `found ${config.replicas}, allowed: at most as many as there are servers (${config.servers.length})`
+    const most = `as many as there are servers (${config.servers.length})`
+    const message = `found ${config.replicas}, allowed: at most ${most}`
     yield { path: ['replicas'], message }
   }
   const { deadMs, heartbeatMs, suspectAfterMissed } = config.timing
   const suspectMs = heartbeatMs * suspectAfterMissed
   if (deadMs < suspectMs) {
-    const message = `found ${deadMs}, allowed: from heartbeatMs × suspectAfterMissed (${suspectMs}), or a short pause would count as a death`
+    const least = `heartbeatMs × suspectAfterMissed (${suspectMs})`
+    const why = 'or a short pause would count as a death'
+    const message = `found ${deadMs}, allowed: at least ${least}, ${why}`
     yield { path: ['timing', 'deadMs'], message }
   }
 }
@@ -198,7 +201,8 @@ function describeIssue(issue: z.core.$ZodIssue): string[] {
   }
   return issue.keys.map((key) => {
     const found = show((issue.input as Record<string, unknown> | undefined)?.[key])
-    return `${formatPath([...issue.path, key])}: found ${found}, but there is no such field; allowed: ${issue.message}`
+    const field = formatPath([...issue.path, key])
+    return `${field}: found ${found}, but there is no such field; allowed: ${issue.message}`
   })
 }
 

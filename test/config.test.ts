@@ -18,7 +18,7 @@ const GOOD = {
 }
 const WHERE = { folder: '/folder', source: 'some.json' }
 
-test("the project's own config is one manager, four servers, two clients of three files", async () => {
+test("the project's own config: a manager, four servers, two clients of three files", async () => {
   const config = await loadConfig(null)
   assert.equal(
     [config.manager, ...config.servers].map(({ host, port }) => `${host}:${port}`),

@@ -169,7 +169,8 @@ function refuseExcess(command: Command): void {
   const { args, registeredArguments: known } = command
   const word = args[known.length]
   if (word === undefined || known.at(-1)?.variadic) return
-  const detail = `${command.name()} does not take the word '${word}'; see holdfast ${command.name()} --help`
+  const name = command.name()
+  const detail = `${name} does not take the word '${word}'; see holdfast ${name} --help`
   throw new HoldfastError('BAD_USAGE', detail)
 }
 

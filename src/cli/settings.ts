@@ -27,7 +27,8 @@ export async function settle(options: CommonOptions): Promise<Settings> {
   const clientNumber = wholeNumber(options.client ?? '1', 'client')
   const client = config.clients[clientNumber - 1]
   if (!client) {
-    const detail = `clients: there is no client ${clientNumber}, the config has ${config.clients.length}`
+    const count = config.clients.length
+    const detail = `clients: there is no client ${clientNumber}, the config has ${count}`
     throw new HoldfastError('BAD_CONFIG', detail)
   }
   return {

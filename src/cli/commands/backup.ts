@@ -48,11 +48,13 @@ const summaryObject = (summary: BackupSummary): Record<string, unknown> => {
 
 function describeSummary(summary: BackupSummary): string[] {
   const { newFiles, changedFiles, unmodifiedFiles } = summary
+  const sent = `${formatBytes(summary.storedBytes)} stored, on each of two servers`
+  const all = `${plural(summary.files, 'file')}, ${formatBytes(summary.bytes)}`
   return [
     ...summary.notices,
     `files: ${newFiles} new, ${changedFiles} changed, ${unmodifiedFiles} unmodified`,
-    `new: ${formatBytes(summary.newBytes)} (${formatBytes(summary.storedBytes)} stored, on each of two servers)`,
-    `processed ${plural(summary.files, 'file')}, ${formatBytes(summary.bytes)} in ${formatSeconds(summary.seconds)}`,
+    `new: ${formatBytes(summary.newBytes)} (${sent})`,
+    `processed ${all} in ${formatSeconds(summary.seconds)}`,
     ...(summary.warnings > 0 ? [`${plural(summary.warnings, 'problem')}: see above`] : []),
     `snapshot ${summary.snapshot.slice(0, 8)} is stored: all of it is on two servers`,
   ]

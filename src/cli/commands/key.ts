@@ -7,7 +7,7 @@ import { HoldfastError } from '../../errors.ts'
 import type { Output } from '../output.ts'
 import type { Settings } from '../settings.ts'
 
-/** `key import FILE`. BAD_FILE: it is no key file. BAD_USAGE: the folder has another key already. */
+/** `key import FILE`. BAD_FILE: it is no key file. BAD_USAGE: the folder has another already. */
 export async function runKey(
   settings: Settings,
   output: Output,
@@ -25,7 +25,8 @@ export async function runKey(
     const keys = await readKeyFile(copy)
     const known = await readKeyFile(path)
     if (known && known.repositoryId !== keys?.repositoryId) {
-      const detail = `${path} holds the key of another repository; move it away first, it may be needed`
+      const other = `${path} holds the key of another repository`
+      const detail = `${other}; move it away first, it may be needed`
       throw new HoldfastError('BAD_USAGE', detail)
     }
     if (!known) await link(copy, path)

@@ -50,12 +50,14 @@ function describeSummary(summary: RestoreSummary, target: string): string[] {
   const kept = summary.skippedFiles > 0 ? `, ${summary.skippedFiles} were there already` : ''
   const bad = summary.badReplicas.map(
     ({ server, blobId }) =>
-      `${server.name || `server ${server.number}`} has a bad copy of blob ${blobId}; another copy was used`,
+      `${server.name || `server ${server.number}`} has a bad copy of blob ${blobId}; ` +
+      'another copy was used',
   )
+  const all = `${plural(summary.files, 'file')}, ${formatBytes(summary.bytes)}`
   return [
     ...summary.notices,
     ...bad,
-    `restored ${plural(summary.files, 'file')}, ${formatBytes(summary.bytes)} to ${target} in ${formatSeconds(summary.seconds)}${kept}`,
+    `restored ${all} to ${target} in ${formatSeconds(summary.seconds)}${kept}`,
     ...(summary.warnings > 0 ? [`${plural(summary.warnings, 'problem')}: see above`] : []),
   ]
 }

@@ -33,7 +33,8 @@ function describeSnapshot(info: SnapshotInfo): string {
   const paths = info.paths.map((path) => displayPath(path)).join(' ')
   const size = `${info.files} files ${formatBytes(info.bytes)}`
   const tags = info.tags.length > 0 ? ` [${info.tags.join(', ')}]` : ''
-  return `${info.snapshot.slice(0, SHORT_ID)}  ${formatTime(info.timeMs)}  ${info.clientName}  ${size}  ${paths}${tags}`
+  const id = info.snapshot.slice(0, SHORT_ID)
+  return `${id}  ${formatTime(info.timeMs)}  ${info.clientName}  ${size}  ${paths}${tags}`
 }
 
 export async function runLs(settings: Settings, output: Output, snapshot: string): Promise<number> {

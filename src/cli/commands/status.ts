@@ -26,7 +26,8 @@ export function describeStatus(status: ClusterStatus): string[] {
     const name = server.name.padEnd(width)
     const used = formatBytes(server.usedBytes).padStart(10)
     const free = formatBytes(server.freeBytes).padStart(10)
-    return `${name}  ${server.state.padEnd(8)} ${used} used ${free} free  ${plural(server.blobs, 'blob')}`
+    const state = server.state.padEnd(8)
+    return `${name}  ${state} ${used} used ${free} free  ${plural(server.blobs, 'blob')}`
   })
   const { total, underReplicated, lost } = status.blobs
   const health =

@@ -113,7 +113,8 @@ export function presentSaved(model: Model, columns: number, rows: number): Line[
 function savedLine(row: SavedRow, columns: number): string {
   const at = new Date(row.timeMs)
   const two = (value: number): string => String(value).padStart(2, '0')
-  const time = `${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`
+  const day = `${two(at.getMonth() + 1)}-${two(at.getDate())}`
+  const time = `${day} ${two(at.getHours())}:${two(at.getMinutes())}`
   const servers = row.servers === null ? '…' : row.servers.join(' + ')
   const names = row.paths.map((path) => basename(path) || path).join(' ')
   const head = `${row.snapshot.slice(0, 8)} ${time} ${formatSize(row.bytes).padStart(9)}`
