@@ -15,11 +15,12 @@ import { makeDemoFiles } from './demo-files.ts'
 import { formatBytes, plural } from './format.ts'
 import { interruptSignal } from './interrupt.ts'
 import { allReady, type NodeProcess, startNodes, stopNodes } from './nodes.ts'
-import { Output } from './output.ts'
+import { endWithReader, Output } from './output.ts'
 import type { Settings } from './settings.ts'
 
 const READY_MS_MAX = 30_000
 
+endWithReader()
 const output = new Output({ isJson: false, isVerbose: false })
 process.exitCode = await demo(process.argv.slice(2)).catch((error) => output.fail(error))
 process.exit()

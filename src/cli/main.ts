@@ -1,7 +1,7 @@
 // src/cli/main.ts — what does the command line mean, and with which code does it end?
 import { CommanderError } from 'commander'
 import { HoldfastError } from '../errors.ts'
-import { Output } from './output.ts'
+import { endWithReader, Output } from './output.ts'
 import { followParent } from './parent.ts'
 import { buildProgram } from './program.ts'
 
@@ -13,6 +13,7 @@ const output = new Output({
 })
 
 followParent()
+endWithReader()
 for (const event of ['uncaughtException', 'unhandledRejection']) {
   process.on(event, (error) => process.exit(output.fail(error)))
 }

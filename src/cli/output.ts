@@ -12,11 +12,6 @@ export class Output {
   constructor(options: { isJson: boolean; isVerbose: boolean }) {
     this.isJson = options.isJson
     this.isVerbose = options.isVerbose
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit() // The reader has seen enough.
-    })
-    // Who closed our standard error does not want to hear of it.
-    process.stderr.on('error', () => undefined)
   }
 
   get isTerminal(): boolean {
@@ -69,6 +64,14 @@ export class Output {
     if (this.isVerbose && error instanceof Error) process.stderr.write(`${error.stack}\n`)
     return exit
   }
+}
+
+/** A pipe that its reader closed is no defect: it has seen enough. */
+export function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit()
+  })
+  process.stderr.on('error', () => undefined)
 }
 
 function failureOf(error: unknown): HoldfastError {

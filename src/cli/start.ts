@@ -3,11 +3,12 @@ import { HoldfastError } from '../errors.ts'
 import { runClientScreen } from './commands/client.ts'
 import { interruptSignal } from './interrupt.ts'
 import { allReady, startNodes, stopNodes } from './nodes.ts'
-import { Output } from './output.ts'
+import { endWithReader, Output } from './output.ts'
 import { settle } from './settings.ts'
 
 const READY_MS_MAX = 30_000
 
+endWithReader()
 const output = new Output({ isJson: false, isVerbose: false })
 process.exitCode = await start().catch((error) => output.fail(error))
 process.exit()

@@ -136,8 +136,12 @@ export class Cluster {
   }
 
   /** Begins a holdfast command with this cluster's config and data. */
-  begin(words: string[], environment: Record<string, string> = {}): Running {
-    const child = spawn(process.execPath, [LAUNCHER, ...words, ...this.#where], {
+  begin(
+    words: string[],
+    environment: Record<string, string> = {},
+    node = process.execPath,
+  ): Running {
+    const child = spawn(node, [LAUNCHER, ...words, ...this.#where], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...environment },
     })

@@ -32,12 +32,13 @@ export function describeStatus(status: ClusterStatus): string[] {
   const { total, underReplicated, lost } = status.blobs
   const health =
     underReplicated === 0
-      ? 'all of them on two servers'
+      ? `${total === 1 ? 'it is' : 'all of them are'} on two servers`
       : `${underReplicated} lack a second copy (back up again to mend), ${lost} have none`
+  const stored = total === 0 ? 'nothing is stored yet' : `${plural(total, 'blob')}, ${health}`
   const safe = status.safeMode ? ['safe mode: the manager waits for its servers to report'] : []
   return [
     ...(rows.length > 0 ? rows : ['no server has ever registered']),
-    `${plural(total, 'blob')}, ${health}; ${plural(status.snapshots, 'snapshot')}`,
+    `${stored}; ${plural(status.snapshots, 'snapshot')}`,
     ...safe,
   ]
 }
