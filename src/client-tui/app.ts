@@ -1,5 +1,6 @@
 // src/client-tui/app.ts — what happens when a key is pressed? Joins model, engine and view.
 import { statSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { type Client, displayPath } from '../client/index.ts'
 import { isHoldfastError } from '../errors.ts'
@@ -92,7 +93,7 @@ export class App {
     if (name === 'C-c') this.close()
     else if (this.#model.typing) this.#typeKey(name, character)
     else {
-      const key = keyFor(name === 'return' ? 'enter' : character === '?' ? '?' : name)
+      const key = keyFor(character === '?' ? '?' : name)
       if (!key) return
       const why = key.blocked(this.#model)
       if (why) this.#set({ ...this.#model, message: { kind: 'bad', text: why } })
@@ -156,7 +157,7 @@ export class App {
     const { typing } = this.#model
     if (!typing) return
     if (name === 'escape') this.#set({ ...this.#model, typing: null })
-    else if (name === 'enter' || name === 'return') this.#typed(typing.purpose, typing.text.trim())
+    else if (name === 'enter') this.#typed(typing.purpose, typing.text.trim())
     else if (name === 'backspace') this.#retype(typing.text.slice(0, -1))
     else if (name === 'C-u') this.#retype('')
     else if (character && character >= ' ' && character !== '\u007f') {
@@ -170,14 +171,14 @@ export class App {
   }
 
   #typed(purpose: 'path' | 'target', text: string): void {
-    // A terminal sends Enter once or twice: without a text there is nothing to confirm.
     if (text === '' || isBusy(this.#model)) {
       this.#set({ ...this.#model, typing: null })
       return
     }
-    if (purpose === 'target') void this.#restore(resolve(text))
+    const path = resolve(text.replace(/^~(?=\/|$)/, homedir()))
+    if (purpose === 'target') void this.#restore(path)
     else {
-      const file = choiceOf(resolve(text), { key: '', label: '' })
+      const file = choiceOf(path, { key: '', label: '' })
       this.#set(withTypedPath(this.#model, file))
       void this.#store(file)
     }
@@ -226,7 +227,7 @@ export class App {
         snapshot: info.snapshot,
         timeMs: info.timeMs,
         clientName: info.clientName,
-        paths: info.paths.map((path) => displayPath(path)),
+        paths: info.problem ? ['(unreadable)'] : info.paths.map((path) => displayPath(path)),
         bytes: info.bytes,
         servers: null,
       }))

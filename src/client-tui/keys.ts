@@ -18,8 +18,8 @@ export interface Key {
   /** As blessed names it. */
   readonly key: string
   readonly action: Action
-  /** Null: in the help only. */
-  readonly short: string | null
+  /** For the footer; null: in the help only. */
+  readonly short: string | ((model: Model) => string) | null
   readonly long: string
   /** Why not now; null when it works. */
   readonly blocked: (model: Model) => string | null
@@ -36,14 +36,14 @@ export const KEYS: readonly Key[] = [
   {
     key: 'enter',
     action: 'enter',
-    short: 'Enter store',
+    short: (model) => (model.focus === 'saved' ? 'Enter restore' : 'Enter store'),
     long: 'store the picked file; in the list of snapshots: restore the marked one',
     blocked: whenIdle,
   },
   {
     key: 't',
     action: 'type-path',
-    short: 't type a path',
+    short: 't type path',
     long: 'type the path of another file or folder, then Enter',
     blocked: whenIdle,
   },
@@ -74,8 +74,8 @@ export const footer = (model: Model): string =>
   model.typing
     ? 'Enter confirm   Esc give up'
     : KEYS.filter((key) => key.short !== null && key.blocked(model) === null)
-        .map((key) => key.short)
-        .join('   ')
+        .map(({ short }) => (typeof short === 'function' ? short(model) : short))
+        .join('  ')
 
 export const helpLines = (): string[] =>
   KEYS.map(

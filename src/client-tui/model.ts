@@ -22,6 +22,8 @@ export interface Activity {
   readonly backupServer: string | null
   readonly primaryRatio: number
   readonly backupRatio: number
+  /** Names of all servers that something went to. */
+  readonly servers: readonly string[]
   readonly outcome: 'running' | 'done' | 'failed'
   readonly result: string
 }
@@ -100,6 +102,7 @@ export function begin(
     backupServer: null,
     primaryRatio: 0,
     backupRatio: 0,
+    servers: [],
     outcome: 'running',
     result: '',
   }
@@ -117,7 +120,7 @@ export function handleEvent(model: Model, event: ClientEvent): Model {
       return { ...model, activity: { ...activity, doneBytes } }
     }
     case 'blob':
-      return { ...model, activity: { ...activity, ...blobProgress(event) } }
+      return { ...model, activity: { ...activity, ...blobProgress(activity, event) } }
     case 'notice':
     case 'bad-replica':
       return { ...model, message: { kind: 'info', text: event.message } }
@@ -132,13 +135,17 @@ export function handleEvent(model: Model, event: ClientEvent): Model {
 
 type BlobEvent = Extract<ClientEvent, { type: 'blob' }>
 
-function blobProgress(event: BlobEvent): Partial<Activity> {
+function blobProgress(activity: Activity, event: BlobEvent): Partial<Activity> {
   const name = (server: BlobEvent['primary']): string | null =>
     server && (server.name || `server ${server.number}`)
   const ratio = (bytes: number): number => Math.min(1, bytes / Math.max(1, event.sizeBytes))
+  const [primary, backupServer] = [name(event.primary), name(event.backupServer)]
+  const reached = event.state === 'replicated' ? [primary, backupServer] : []
+  const servers = [...activity.servers, ...reached.filter((server) => server !== null)]
   return {
-    primary: name(event.primary),
-    backupServer: name(event.backupServer),
+    primary,
+    backupServer,
+    servers: [...new Set(servers)].sort(),
     primaryRatio: ratio(event.storedBytes),
     backupRatio: ratio(event.forwardedBytes),
   }
@@ -148,14 +155,16 @@ export function handleStored(model: Model, summary: BackupSummary): Model {
   const { activity } = model
   if (!activity) return model
   const id = summary.snapshot.slice(0, 8)
-  const where = [activity.primary, activity.backupServer].filter((name) => name !== null)
-  const on = where.length === 2 ? ` on ${where.join(' and ')}` : ' on two servers'
-  const result = `stored${on}, snapshot ${id}`
+  const { servers } = activity
+  const on = servers.length === 2 ? servers.join(' and ') : 'two servers each'
+  const which = servers.length > 2 ? ` of ${servers.join(', ')}` : ''
+  const result =
+    summary.newBytes === 0 ? 'stored already, on two servers' : `stored on ${on}${which}`
   const problems = summary.warnings > 0 ? `; ${summary.warnings} problems, see above` : ''
   return {
     ...model,
     activity: { ...activity, outcome: 'done', result, primaryRatio: 1, backupRatio: 1 },
-    message: { kind: 'good', text: `${activity.what} is ${result}${problems}` },
+    message: { kind: 'good', text: `${activity.what} is ${result}; snapshot ${id}${problems}` },
   }
 }
 

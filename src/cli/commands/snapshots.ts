@@ -27,6 +27,7 @@ const snapshotObject = (info: SnapshotInfo): Record<string, unknown> => ({
   files: info.files,
   bytes: info.bytes,
   parent: info.parent,
+  ...(info.problem !== null && { problem: info.problem }),
 })
 
 function describeSnapshot(info: SnapshotInfo): string {
@@ -34,7 +35,8 @@ function describeSnapshot(info: SnapshotInfo): string {
   const size = `${info.files} files ${formatBytes(info.bytes)}`
   const tags = info.tags.length > 0 ? ` [${info.tags.join(', ')}]` : ''
   const id = info.snapshot.slice(0, SHORT_ID)
-  return `${id}  ${formatTime(info.timeMs)}  ${info.clientName}  ${size}  ${paths}${tags}`
+  const about = info.problem === null ? `${size}  ${paths}${tags}` : `unreadable: ${info.problem}`
+  return `${id}  ${formatTime(info.timeMs)}  ${info.clientName}  ${about}`
 }
 
 export async function runLs(settings: Settings, output: Output, snapshot: string): Promise<number> {

@@ -28,10 +28,51 @@ export function formatSize(bytes: number): string {
 
 /** What can't be shown becomes `?`; too long loses its beginning, where paths tell least. */
 export function fit(text: string, columns: number): string {
+  const clean = printable(text)
+  if (columnsOf(clean) <= columns) return clean
+  const kept: string[] = []
+  let left = columns - 1
+  for (const character of [...clean].reverse()) {
+    left -= columnsOf(character)
+    if (left < 0) break
+    kept.unshift(character)
+  }
+  return `…${kept.join('')}`
+}
+
+const fill = (text: string, columns: number): string =>
+  text + ' '.repeat(Math.max(0, columns - columnsOf(text)))
+
+const printable = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those must not reach the terminal
-  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
-  if (clean.length <= columns) return clean
-  return columns <= 1 ? '…' : `…${clean.slice(clean.length - columns + 1)}`
+  text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, '?')
+
+// Unicode Standard Annex 11: the wide and full-width ranges that file names meet; marks take none.
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u
+
+/** Columns on a terminal. */
+export function columnsOf(text: string): number {
+  let columns = 0
+  for (const character of text)
+    columns += /\p{M}/u.test(character) ? 0 : WIDE.test(character) ? 2 : 1
+  return columns
+}
+
+/** Words on lines; what does not fit in `rows` lines is cut with an ellipsis. */
+export function wrap(text: string, columns: number, rows: number): string[] {
+  const lines: string[] = ['']
+  for (const word of printable(text.replaceAll('\n', ' ')).split(/ +/)) {
+    const line = lines.at(-1) ?? ''
+    const longer = line === '' ? word : `${line} ${word}`
+    if (columnsOf(longer) <= columns || line === '') lines[lines.length - 1] = longer
+    else lines.push(word)
+  }
+  const shown = lines
+    .slice(0, rows)
+    .map((line) => (columnsOf(line) > columns ? fit(line, columns) : line))
+  if (lines.length > rows) shown.push(`${[...(shown.pop() ?? '')].slice(0, columns - 1).join('')}…`)
+  return shown
 }
 
 export function presentFiles(model: Model, columns: number): Line[] {
@@ -52,15 +93,18 @@ function fileLine(file: FileChoice, columns: number): string {
   const label = (file.label || 'typed').padEnd(7)
   const size = (file.sizeBytes === null ? 'not there' : formatSize(file.sizeBytes)).padStart(10)
   const name = fit(file.label ? basename(file.path) : file.path, Math.max(8, columns - 24))
-  return `${key} ${label} ${name.padEnd(Math.max(8, columns - 24))} ${size}`
+  return `${key} ${label} ${fill(name, Math.max(8, columns - 24))} ${size}`
 }
 
 export function presentActivity(activity: Activity | null, columns: number): Line[] {
   if (!activity) return [[piece('Nothing under way.', 'dim')]]
-  const verb = activity.kind === 'backup' ? 'storing' : 'restoring'
+  const [doing, did] =
+    activity.kind === 'backup' ? ['storing', 'stored'] : ['restoring', 'restored']
+  const verb = activity.outcome === 'done' ? did : doing
   const what = fit(activity.what, Math.max(10, columns - 14))
   if (activity.outcome === 'failed') {
-    return [[piece(`${verb} ${what} failed`, 'bad')], [piece(fit(activity.result, columns))]]
+    const why = wrap(activity.result, columns, 3).map((text): Line => [piece(text)])
+    return [[piece(`${verb} ${what} failed`, 'bad')], ...why]
   }
   const barColumns = Math.max(10, columns - 34)
   const lines: Line[] = [
@@ -70,27 +114,28 @@ export function presentActivity(activity: Activity | null, columns: number): Lin
     lines.push(serverLine('to', activity.primary, activity.primaryRatio, barColumns))
     lines.push(serverLine('and', activity.backupServer, activity.backupRatio, barColumns))
   } else if (activity.totalBytes) {
-    const ratio = Math.min(1, activity.doneBytes / activity.totalBytes)
-    lines.push([piece(bar(activity.outcome === 'done' ? 1 : ratio, barColumns), 'good')])
+    const done = activity.outcome === 'done' ? activity.totalBytes : activity.doneBytes
+    lines.push(barLine('', Math.min(1, done / activity.totalBytes), barColumns))
   }
-  if (activity.outcome === 'done') lines.push([piece(activity.result, 'good')])
+  if (activity.outcome === 'done') lines.push([piece(fit(activity.result, columns), 'good')])
   return lines
 }
 
-const bytesLine = (activity: Activity): string =>
-  activity.doneBytes > 0 && activity.outcome === 'running'
-    ? `  ${formatSize(activity.doneBytes)}`
-    : ''
+function bytesLine({ kind, doneBytes, outcome }: Activity): string {
+  if (doneBytes === 0 || outcome !== 'running') return ''
+  return `  ${formatSize(doneBytes)} ${kind === 'backup' ? 'on two servers' : 'done'}`
+}
 
 function serverLine(word: string, name: string | null, ratio: number, columns: number): Line {
   const server = name ?? (word === 'to' ? 'asking the manager' : 'backup server')
-  const percent = `${Math.floor(ratio * 100)} %`.padStart(6)
-  return [
-    piece(`  ${word.padEnd(3)} ${fit(server, 18).padEnd(18)} `),
-    piece(bar(ratio, columns), ratio >= 1 ? 'good' : 'plain'),
-    piece(percent, 'dim'),
-  ]
+  return barLine(`${word.padEnd(3)} ${fill(fit(server, 18), 18)}`, ratio, columns)
 }
+
+const barLine = (head: string, ratio: number, columns: number): Line => [
+  piece(`  ${head.padEnd(22)} `),
+  piece(bar(ratio, columns), ratio >= 1 ? 'good' : 'plain'),
+  piece(`${Math.floor(ratio * 100)} %`.padStart(6), 'dim'),
+]
 
 export function bar(ratio: number, columns: number): string {
   const full = Math.round(Math.max(0, Math.min(1, ratio)) * columns)
@@ -115,16 +160,26 @@ function savedLine(row: SavedRow, columns: number): string {
   const two = (value: number): string => String(value).padStart(2, '0')
   const day = `${two(at.getMonth() + 1)}-${two(at.getDate())}`
   const time = `${day} ${two(at.getHours())}:${two(at.getMinutes())}`
-  const servers = row.servers === null ? '…' : row.servers.join(' + ')
+  const servers = row.servers === null ? '…' : shortNames(row.servers)
   const names = row.paths.map((path) => basename(path) || path).join(' ')
   const head = `${row.snapshot.slice(0, 8)} ${time} ${formatSize(row.bytes).padStart(9)}`
   const tail = `on ${fit(servers, 34)}`
   const room = Math.max(6, columns - head.length - tail.length - 2)
-  return `${head} ${fit(names, room).padEnd(room)} ${tail}`
+  return `${head} ${fill(fit(names, room), room)} ${tail}`
+}
+
+/** server-1, server-2 → "server-1, 2", so that there is room for the file's name. */
+export function shortNames(names: readonly string[]): string {
+  const parts = names.map((name) => /^(.*?)(\d+)$/.exec(name))
+  const stem = parts[0]?.[1]
+  const isSame = stem && parts.every((part) => part?.[1] === stem)
+  return names.map((name, at) => (isSame && at > 0 ? name.slice(stem.length) : name)).join(', ')
 }
 
 export function presentServers(model: Model, columns: number): Line[] {
-  if (model.statusProblem) return [[piece(fit(model.statusProblem, columns), 'bad')]]
+  if (model.statusProblem) {
+    return wrap(model.statusProblem, columns, 2).map((text) => [piece(text, 'bad')])
+  }
   if (!model.status) return [[piece('asking the manager …', 'dim')]]
   const { servers } = model.status
   const full = serverPieces(servers, true)
@@ -135,7 +190,7 @@ export function presentServers(model: Model, columns: number): Line[] {
     ? piece('safe mode: waiting for the servers', 'bold')
     : underReplicated > 0
       ? piece(`${underReplicated} of ${total} blobs lack a second copy: store again`, 'bad')
-      : piece('everything stored is on two servers', 'dim')
+      : piece(total === 0 ? 'nothing is stored yet' : 'all that is stored is on two servers', 'dim')
   return [pieces, [health]]
 }
 
@@ -150,11 +205,11 @@ function serverPieces(
   ])
 }
 
-export function presentMessage(model: Model, columns: number): Line {
+export function presentMessage(model: Model, columns: number, rows: number): Line[] {
   if (model.typing) {
     const ask = model.typing.purpose === 'path' ? 'Path to store: ' : 'Restore to folder: '
-    return [piece(ask, 'bold'), piece(`${fit(model.typing.text, columns - ask.length - 2)}▏`)]
+    return [[piece(ask, 'bold'), piece(`${fit(model.typing.text, columns - ask.length - 2)}▏`)]]
   }
   const style = model.message.kind === 'info' ? 'plain' : model.message.kind
-  return [piece(fit(model.message.text, columns), style)]
+  return wrap(model.message.text, columns, rows).map((text) => [piece(text, style)])
 }

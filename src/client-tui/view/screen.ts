@@ -36,6 +36,8 @@ const TAGS: Record<Style, readonly [open: string, close: string]> = {
 
 const SERVER_ROWS = 4
 const ACTIVITY_ROWS = 6
+const MESSAGE_ROWS = 2
+const FOOTER_ROWS = 1
 
 /** `onKey` gets every key by blessed's name, and the character that it types, if any. */
 export function openView(
@@ -55,6 +57,7 @@ export function openView(
       label: ` ${label} `,
       border: 'line',
       tags: true,
+      wrap: false,
       left: 0,
       width: '100%',
       style: { border: { fg: 'gray' }, label: { fg: 'cyan' } },
@@ -64,7 +67,7 @@ export function openView(
     files: box('your files'),
     activity: box('under way'),
     saved: box('stored'),
-    message: blessed.box({ parent: screen, tags: true, left: 1, height: 1, width: '100%-2' }),
+    message: blessed.box({ parent: screen, tags: true, left: 1, width: '100%-2' }),
     footer: blessed.box({
       parent: screen,
       left: 1,
@@ -89,8 +92,11 @@ export function openView(
     last = model
     render(screen, parts, model)
   }
-  screen.on('keypress', (character: string | undefined, key: { full?: string; name?: string }) => {
-    onKey(key.full ?? key.name ?? '', character)
+  screen.on('keypress', (character: string | undefined, key: BlessedKey) => {
+    // blessed tells of one Enter twice: as it came, and again under another name.
+    if (key.name === 'enter' && key.sequence === '\r') return
+    const isEnter = key.name === 'return' || key.name === 'linefeed'
+    onKey(isEnter ? 'enter' : (key.full ?? key.name ?? ''), character)
   })
   screen.on('resize', () => {
     if (last) draw(last)
@@ -100,6 +106,12 @@ export function openView(
     close: () => screen.destroy(),
     screenshot: () => String((screen as unknown as { screenshot(): string }).screenshot()),
   }
+}
+
+interface BlessedKey {
+  readonly name?: string
+  readonly full?: string
+  readonly sequence?: string
 }
 
 interface Parts {
@@ -117,19 +129,19 @@ function render(screen: blessed.Widgets.Screen, parts: Parts, model: Model): voi
   const height = Number(screen.height)
   const fileRows = model.files.length + 2
   const savedTop = SERVER_ROWS + fileRows + ACTIVITY_ROWS
-  const savedRows = Math.max(3, height - savedTop - 2)
+  const savedRows = Math.max(3, height - savedTop - MESSAGE_ROWS - FOOTER_ROWS)
   place(parts.servers, 0, SERVER_ROWS)
   place(parts.files, SERVER_ROWS, fileRows)
   place(parts.activity, SERVER_ROWS + fileRows, ACTIVITY_ROWS)
   place(parts.saved, savedTop, savedRows)
-  parts.message.top = height - 2
-  parts.footer.top = height - 1
+  place(parts.message, height - MESSAGE_ROWS - FOOTER_ROWS, MESSAGE_ROWS)
+  place(parts.footer, height - FOOTER_ROWS, FOOTER_ROWS)
   parts.servers.setLabel(` holdfast · ${model.clientName} · servers `)
   parts.servers.setContent(markup(presentServers(model, columns)))
   parts.files.setContent(markup(presentFiles(model, columns)))
   parts.activity.setContent(markup(presentActivity(model.activity, columns)))
   parts.saved.setContent(markup(presentSaved(model, columns, savedRows - 2)))
-  parts.message.setContent(markup([presentMessage(model, columns)]))
+  parts.message.setContent(markup(presentMessage(model, columns, MESSAGE_ROWS)))
   parts.footer.setContent(footer(model))
   parts.help.hidden = !model.showsHelp
   parts.help.setContent(helpLines().map(plain).join('\n'))
