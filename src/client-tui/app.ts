@@ -19,6 +19,7 @@ import {
   isBusy,
   type Model,
   move,
+  serverName,
   withTypedPath,
 } from './model.ts'
 import { openView, type ScreenStreams, type View } from './view/screen.ts'
@@ -235,18 +236,13 @@ export class App {
       for (const row of this.#model.saved.slice(0, WHERE_MAX)) {
         if (row.servers !== null) continue
         const { servers } = await client.whereIs({ snapshot: row.snapshot, signal })
-        const names = servers.map((number) => this.#serverName(number))
+        const names = servers.map((number) => serverName(this.#model, number))
         this.#set(handleWhere(this.#model, row.snapshot, names))
       }
     } catch (error) {
       if (signal.aborted) return
       this.#set({ ...this.#model, message: { kind: 'bad', text: textOf(error) } })
     }
-  }
-
-  #serverName(number: number): string {
-    const servers = this.#model.status?.servers
-    return servers?.find((server) => server.number === number)?.name ?? `server ${number}`
   }
 
   async #watchStatus(): Promise<void> {

@@ -120,7 +120,7 @@ export function handleEvent(model: Model, event: ClientEvent): Model {
       return { ...model, activity: { ...activity, doneBytes } }
     }
     case 'blob':
-      return { ...model, activity: { ...activity, ...blobProgress(activity, event) } }
+      return { ...model, activity: { ...activity, ...blobProgress(model, activity, event) } }
     case 'notice':
     case 'bad-replica':
       return { ...model, message: { kind: 'info', text: event.message } }
@@ -135,9 +135,9 @@ export function handleEvent(model: Model, event: ClientEvent): Model {
 
 type BlobEvent = Extract<ClientEvent, { type: 'blob' }>
 
-function blobProgress(activity: Activity, event: BlobEvent): Partial<Activity> {
+function blobProgress(model: Model, activity: Activity, event: BlobEvent): Partial<Activity> {
   const name = (server: BlobEvent['primary']): string | null =>
-    server && (server.name || `server ${server.number}`)
+    server && (server.name || serverName(model, server.number))
   const ratio = (bytes: number): number => Math.min(1, bytes / Math.max(1, event.sizeBytes))
   const [primary, backupServer] = [name(event.primary), name(event.backupServer)]
   const reached = event.state === 'replicated' ? [primary, backupServer] : []
@@ -149,6 +149,12 @@ function blobProgress(activity: Activity, event: BlobEvent): Partial<Activity> {
     primaryRatio: ratio(event.storedBytes),
     backupRatio: ratio(event.forwardedBytes),
   }
+}
+
+/** The engine tells numbers at first; the status has the names. */
+export function serverName({ status }: Model, number: number): string {
+  const server = status?.servers.find((known) => known.number === number)
+  return server?.name ?? `server ${number}`
 }
 
 export function handleStored(model: Model, summary: BackupSummary): Model {
