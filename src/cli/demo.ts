@@ -4,18 +4,17 @@
 // is killed, everything is restored and compared byte for byte.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
-import { type Config, loadConfig } from '../../config.ts'
 import { HoldfastError } from '../errors.ts'
-import { createEndpoint } from '../rpc/index.ts'
 import { withClient } from './commands/with-client.ts'
 import { makeDemoFiles } from './demo-files.ts'
 import { formatBytes, plural } from './format.ts'
 import { interruptSignal } from './interrupt.ts'
 import { allReady, type NodeProcess, startNodes, stopNodes } from './nodes.ts'
 import { endWithReader, Output } from './output.ts'
+import { ownCluster } from './own-cluster.ts'
 import type { Settings } from './settings.ts'
 
 const READY_MS_MAX = 30_000
@@ -30,16 +29,9 @@ async function demo(words: readonly string[]): Promise<number> {
   const given = folderFrom(words)
   const dataDir = given ?? (await mkdtemp(join(tmpdir(), 'holdfast-demo-')))
   await mkdir(dataDir, { recursive: true })
-  const config = await onFreePorts(await loadConfig(null), dataDir)
-  const configPath = join(dataDir, 'config.json')
-  const base: Settings = {
-    config,
-    configPath,
-    dataDir,
-    clientNumber: 1,
-    clientName: config.clients[0]?.name ?? '',
-  }
-  step(`1. Start the manager and ${config.servers.length} servers in ${dataDir}`)
+  const base = await ownCluster(dataDir)
+  await makeDemoFiles(base.config)
+  step(`1. Start the manager and ${base.config.servers.length} servers in ${dataDir}`)
   const nodes = await startNodes(base)
   try {
     await allReady(nodes, { signal, withinMs: READY_MS_MAX })
@@ -144,31 +136,6 @@ function folderFrom(words: readonly string[]): string | null {
     'BAD_USAGE',
     'the demo takes --data FOLDER only: npm run demo -- --data FOLDER',
   )
-}
-
-/** The config with ports that nobody uses, written down for the nodes. */
-async function onFreePorts(config: Config, dataDir: string): Promise<Config> {
-  await makeDemoFiles(config)
-  const nobody = {
-    publicKey: new Uint8Array(32),
-    secretKey: new Uint8Array(32),
-    certificate: new Uint8Array(0),
-  }
-  const bind = { host: '127.0.0.1', port: 0 }
-  const count = config.servers.length + 1
-  const endpoints = await Promise.all(
-    Array.from({ length: count }, () => createEndpoint({ bind, identity: nobody })),
-  )
-  const ports = endpoints.map((endpoint) => endpoint.local.port)
-  await Promise.all(endpoints.map((endpoint) => endpoint.close()))
-  const free = {
-    ...config,
-    manager: { ...config.manager, port: ports[0] ?? 0 },
-    servers: config.servers.map((server, i) => ({ ...server, port: ports[i + 1] ?? 0 })),
-  }
-  const path = join(dataDir, 'config.json')
-  await writeFile(path, `${JSON.stringify(free, null, 2)}\n`)
-  return JSON.parse(await readFile(path, 'utf8')) as Config
 }
 
 async function sha256(path: string): Promise<string> {
