@@ -1,7 +1,6 @@
 // src/rpc/call.ts — how is one request made over a session?
 
 import { z } from 'zod'
-import { systemClock } from '../../protocol/clock.ts'
 import type { Clock, Session, Timer, TransportStream } from '../../protocol/types.ts'
 import { type ErrorCode, errorCodeOf, HoldfastError } from '../errors.ts'
 import { MESSAGES, type Method, type NoteOf, type RequestOf, type ResponseOf } from '../messages.ts'
@@ -21,9 +20,10 @@ export interface CallOptions<M extends Method> {
   /** 0 first, 7 last. Default 2. */
   readonly urgency?: number | undefined
   readonly onNote?: ((note: NoteOf<M>) => void) | undefined
-  /** Default: the real time. */
-  readonly clock?: Clock | undefined
 }
+
+/** For a call without a shared session: whose time its deadlines are in. */
+export type TimedCallOptions<M extends Method> = CallOptions<M> & { readonly clock: Clock }
 
 export interface CallResult<M extends Method> {
   readonly response: ResponseOf<M>
@@ -42,21 +42,19 @@ export async function call<M extends Method>(
   session: Session,
   method: M,
   request: RequestOf<M>,
-  options: CallOptions<M> = {},
+  options: TimedCallOptions<M>,
 ): Promise<CallResult<M>> {
   const legal = MESSAGES[method].request.safeParse(request)
   if (!legal.success) {
     throw new HoldfastError('INVALID_REQUEST', `${method}: ${z.prettifyError(legal.error)}`)
   }
-  const clock = options.clock ?? systemClock
-  const outgoing = new OutgoingCall(session, method, { ...options, clock })
-  return await outgoing.run(legal.data)
+  return await new OutgoingCall(session, method, options).run(legal.data)
 }
 
 class OutgoingCall<M extends Method> {
   readonly #session: Session
   readonly #method: M
-  readonly #options: CallOptions<M> & { clock: Clock }
+  readonly #options: TimedCallOptions<M>
   readonly #stream: TransportStream
   readonly #reader: StreamReader
   /** Fires when the call is over for any reason: whatever still runs stops. */
@@ -66,7 +64,7 @@ class OutgoingCall<M extends Method> {
   #isSourceWaiting = false
   #isSent = false
 
-  constructor(session: Session, method: M, options: CallOptions<M> & { clock: Clock }) {
+  constructor(session: Session, method: M, options: TimedCallOptions<M>) {
     this.#session = session
     this.#method = method
     this.#options = options

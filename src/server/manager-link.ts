@@ -87,7 +87,7 @@ export class ManagerLink {
     const untilMs = clock.nowMs() + deadlineMs
     const session = this.#session ?? (await this.#nextSession(deadlineMs, signal))
     const leftMs = Math.max(1, untilMs - clock.nowMs())
-    return ask(session, method, request, { deadlineMs: leftMs, signal })
+    return ask(session, method, request, { clock, deadlineMs: leftMs, signal })
   }
 
   async #nextSession(deadlineMs: number, signal: AbortSignal): Promise<Session> {
@@ -141,8 +141,9 @@ export class ManagerLink {
   }
 
   async #register(session: Session): Promise<ResponseOf<'server.register'>> {
-    const { clusterId, log, registration, state, timing } = this.#options
+    const { clock, clusterId, log, registration, state, timing } = this.#options
     const answer = await ask(session, 'server.register', await registration(), {
+      clock,
       deadlineMs: timing.heartbeatDeadlineMs,
       signal: this.#stopping.signal,
     })
@@ -189,9 +190,9 @@ export class ManagerLink {
   }
 
   async #beatOnce(session: Session, deadlineMs: number, signal: AbortSignal): Promise<void> {
-    const { clusterId, heartbeat, log, state } = this.#options
+    const { clock, clusterId, heartbeat, log, state } = this.#options
     const request = await heartbeat()
-    const answer = await ask(session, 'server.heartbeat', request, { deadlineMs, signal })
+    const answer = await ask(session, 'server.heartbeat', request, { clock, deadlineMs, signal })
     if (answer.wantsReport || this.#reportWanted) this.#startReport(session)
     const { epoch, operation } = answer
     const older = await state.note({ clusterId, epoch, operation })
@@ -236,7 +237,7 @@ export async function ask<M extends Method>(
   session: Session,
   method: M,
   request: RequestOf<M>,
-  options: { deadlineMs: number; signal: AbortSignal },
+  options: { clock: Clock; deadlineMs: number; signal: AbortSignal },
 ): Promise<ResponseOf<M>> {
   const result = await call(session, method, request, { ...options, urgency: 0 })
   result.discard()

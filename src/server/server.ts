@@ -99,6 +99,7 @@ export function startServer(options: ServerOptions): Promise<Server> {
       const reportId = Buffer.from(options.random(16)).toString('hex')
       const send = (page: RequestOf<'server.report'>) =>
         ask(session, 'server.report', page, {
+          clock,
           deadlineMs: REPORT_PAGE_MS,
           signal: stopping.signal,
         })

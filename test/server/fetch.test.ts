@@ -1,6 +1,7 @@
 // test/server/fetch.test.ts — does a reader get exactly its bytes, or a word that sends it elsewhere?
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { call } from '../../src/rpc/index.ts'
 import { makeBlob, put } from './support/blobs.ts'
 import { addressOf, grantFor } from './support/cast.ts'
 import { codeOf } from './support/code-of.ts'
@@ -114,12 +115,11 @@ test('a reader that takes nothing gives its memory back to others', async () => 
   assert.ok(store)
   await put(store, blob)
   const range = { offset: 0, length: blob.bytes.length }
-  const { call } = await import('../../src/rpc/index.ts')
-  const session = await world.client(1, 1)
+  const session = await world.clock.until(world.client(1, 1))
   const { repositoryId } = world
   const grant = world.grant('fetch', null, 1)
   const request = { repositoryId, blobId: blob.blobId, grant, ranges: [range] }
-  const idle = await world.clock.until(call(session, 'blob.fetch', request, {}))
+  const idle = await world.clock.until(call(session, 'blob.fetch', request, { clock: world.clock }))
   const second = world.fetch(1, blob.blobId, [range])
   assert.ok((await world.clock.until(second)).equals(blob.bytes))
   idle.discard()

@@ -109,6 +109,7 @@ export class World implements Cast {
     const request = { repositoryId: this.repositoryId, blobId, sizeBytes: bytes.length, grant }
     const result = await call(session, 'blob.store', request, {
       body: options.body ?? inPieces(bytes),
+      clock: this.clock,
       deadlineMs: null,
       ...(signal ? { signal } : {}),
       ...(onNote ? { onNote } : {}),
@@ -125,7 +126,7 @@ export class World implements Cast {
   ): Promise<Buffer> {
     const session = await this.client(1, server)
     const request = { repositoryId: this.repositoryId, blobId, grant, ranges }
-    const { body } = await call(session, 'blob.fetch', request, {})
+    const { body } = await call(session, 'blob.fetch', request, { clock: this.clock })
     const pieces: Uint8Array[] = []
     for await (const piece of body) pieces.push(piece)
     return Buffer.concat(pieces)
