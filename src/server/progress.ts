@@ -1,5 +1,5 @@
 // src/server/progress.ts — what does a screen see of a blob on its way?
-import type { Clock, IncomingCall } from '../rpc/index.ts'
+import type { Clock, IncomingCall, Timer } from '../rpc/index.ts'
 
 /** Notes for the client, at most one per `noteMs` and one at the end. */
 export class Progress {
@@ -11,6 +11,8 @@ export class Progress {
   #backupServer: number | null = null
   #notedAtMs = -Infinity
   #changed = false
+  /** Sends what was held back, should nothing else happen until then. */
+  #timer: Timer | null = null
 
   constructor(options: {
     call: Pick<IncomingCall<'blob.store'>, 'note' | 'signal'>
@@ -38,14 +40,20 @@ export class Progress {
   /** Sends what was held back. Call before the answer. */
   end(): void {
     if (this.#changed) this.#note()
+    this.#timer?.cancel()
   }
 
   #noteWhenDue(): void {
-    if (this.#changed && this.#clock.nowMs() - this.#notedAtMs >= this.#noteMs) this.#note()
+    if (!this.#changed || this.#timer) return
+    const waitMs = this.#notedAtMs + this.#noteMs - this.#clock.nowMs()
+    if (waitMs <= 0) this.#note()
+    else this.#timer = this.#clock.setTimer(() => this.#note(), waitMs)
   }
 
   #note(): void {
     this.#changed = false
+    this.#timer?.cancel()
+    this.#timer = null
     this.#notedAtMs = this.#clock.nowMs()
     if (this.#call.signal.aborted) return // nobody looks any more
     this.#call.note({
