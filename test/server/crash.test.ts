@@ -1,13 +1,13 @@
 // test/server/crash.test.ts — what is on disk after kill -9, and was anything promised that is gone?
 import { spawn } from 'node:child_process'
 import { createHash, randomInt } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FAILPOINTS } from '../../src/server/failpoints.ts'
 import { DiskStore } from '../../src/server/store/disk-store.ts'
+import { makeMemoryFolder } from '../support/memory-folder.ts'
 
 const CHILD = resolve(import.meta.dirname, 'support/crash-child.ts')
 const BLOBS = 12
@@ -15,7 +15,7 @@ const seed = Number(process.env.SEED ?? randomInt(2 ** 31))
 const test = suite<{ folder: string }>(`server: killed, replay with SEED=${seed}`)
 
 test.before(async (context) => {
-  context.folder = await mkdtemp(join(tmpdir(), 'holdfast-crash-'))
+  context.folder = await makeMemoryFolder('holdfast-crash-')
 })
 test.after(({ folder }) => rm(folder, { recursive: true, force: true }))
 

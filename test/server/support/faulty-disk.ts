@@ -1,6 +1,5 @@
 // test/server/support/faulty-disk.ts — a real folder on a disk that fails when told to
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DiskStore, type DiskStoreOptions } from '../../../src/server/store/disk-store.ts'
 import {
@@ -8,6 +7,7 @@ import {
   type OpenFile,
   realFileSystem,
 } from '../../../src/server/store/file-system.ts'
+import { makeMemoryFolder } from '../../support/memory-folder.ts'
 
 export type Operation = 'create' | 'write' | 'datasync' | 'rename' | 'syncFolder' | 'read' | 'list'
 
@@ -28,7 +28,7 @@ export class FaultyDisk {
   }
 
   static async open(): Promise<FaultyDisk> {
-    return new FaultyDisk(await mkdtemp(join(tmpdir(), 'holdfast-store-')))
+    return new FaultyDisk(await makeMemoryFolder('holdfast-store-'))
   }
 
   get root(): string {
