@@ -91,6 +91,8 @@ const Timing = fields({
   deadMs: milliseconds(10).default(600_000),
   /** A chunk that another backup promised is ours after so much silence. */
   claimMs: milliseconds(10).default(10_000),
+  /** How long a command waits for a manager that is away. */
+  managerWaitMs: milliseconds(0).default(60_000),
   /** A backup session that nobody touches ends. */
   leaseMs: milliseconds(10).default(60_000),
 })

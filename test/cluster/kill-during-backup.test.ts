@@ -1,8 +1,9 @@
 // test/cluster/kill-during-backup.test.ts — is anything lost when a node dies while data moves?
 //
 // Real processes, SIGKILL at random moments of a backup under way. Each round: new files, a backup,
-// a kill, the backup's own verdict, the node started again, the same command once more, and the
-// restored files compared. At the end every snapshot that was ever called stored is restored again.
+// a kill, the backup's own verdict, the node started again (a manager mostly while the backup still
+// waits for it), the same command once more, and the restored files compared. At the end every
+// snapshot that was ever called stored is restored again.
 import { randomInt } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -16,8 +17,11 @@ const seed = Number(process.env.SEED ?? randomInt(2 ** 32))
 const ROUNDS = Number(process.env.KILL_ROUNDS ?? 20)
 const KILL_DELAY_MS_MAX = 900
 const BACKUP_DEADLINE_MS = 120_000
+/** Every third manager stays away for longer than a backup waits for it. */
+const STAYS_AWAY_EVERY = 3
+const RESTART_DELAY_MS_MAX = 4_000
 /** Soon enough dead for the re-run to choose others, late enough for a restart not to count. */
-const TIMING = { heartbeatMs: 500, deadMs: 20_000 }
+const TIMING = { heartbeatMs: 500, deadMs: 20_000, managerWaitMs: 12_000 }
 const ROLES = ['primary', 'backup server', 'manager'] as const
 
 const test = suite(`cluster: kill -9 during a backup, replay with SEED=${seed}`)
@@ -27,17 +31,26 @@ test('what was called stored survives kills of primary, backup server and manage
   const cluster = await Cluster.start({ timing: TIMING })
   const stored: { snapshot: string; source: string }[] = []
   let movingKills = 0
+  let managerKills = 0
   try {
     for (let round = 1; round <= ROUNDS; round += 1) {
       const source = join(cluster.folder, `source-${round}`)
       await writeRandomTree(source, { seed: seed + round, count: 60, meanBytes: 800_000 })
       const role = ROLES[round % ROLES.length] ?? 'manager'
-      const { outcome, victim, moving } = await backupAndKill(cluster, { source, role, random })
+      if (role === 'manager') managerKills += 1
+      const staysAway = role !== 'manager' || managerKills % STAYS_AWAY_EVERY === 0
+      const restartMs = staysAway ? null : random() * RESTART_DELAY_MS_MAX
+      const startMs = performance.now()
+      const plan = { source, role, restartMs, random }
+      const { outcome, victim, killedMs, moving } = await backupAndKill(cluster, plan)
       if (moving) movingKills += 1
       const verdict = outcome.exitCode === 0 ? 'stored' : `exit ${outcome.exitCode}`
-      const word = lastLine(outcome.stderr)
+      const when = `after ${seconds(killedMs)} s${moving ? ' while data moved' : ', too late'}`
+      const back = restartMs === null ? '' : `, back after ${seconds(restartMs)} s`
+      const tookMs = performance.now() - startMs
       console.log(
-        `  round ${round}: killed ${role} (${victim}) ${moving ? 'while data moved' : 'too late'}: ${verdict} ${word}`,
+        `  round ${round}: killed ${role} (${victim}) ${when}${back}: ` +
+          `${verdict} after ${seconds(tookMs)} s ${lastError(outcome.stderr)}`,
       )
       if (outcome.exitCode === 0) {
         stored.push({ snapshot: snapshotOf(outcome), source })
@@ -50,7 +63,7 @@ test('what was called stored survives kills of primary, backup server and manage
           'nothing called stored',
         )
       }
-      cluster.startNode(victim)
+      if (restartMs === null) cluster.startNode(victim)
       const again = await deadline(cluster.begin(['backup', source, '--json']))
       assert.is(again.exitCode, 0, `after the restart the same command works: ${again.stderr}`)
       stored.push({ snapshot: snapshotOf(again), source })
@@ -75,15 +88,24 @@ test('what was called stored survives kills of primary, backup server and manage
 interface Kill {
   readonly outcome: Outcome
   readonly victim: NodeName
+  /** After the backup was started. */
+  readonly killedMs: number
   readonly moving: boolean
 }
 
-/** Starts a backup, waits until a blob is on its way, then a random while, and kills. */
+/** Starts a backup, waits until a blob is on its way, then a random while, and kills. The killed
+ * node is started again after `restartMs` while the backup goes on; null: not here. */
 async function backupAndKill(
   cluster: Cluster,
-  options: { source: string; role: (typeof ROLES)[number]; random: () => number },
+  options: {
+    source: string
+    role: (typeof ROLES)[number]
+    restartMs: number | null
+    random: () => number
+  },
 ): Promise<Kill> {
   const running = cluster.begin(['backup', options.source, '--json', '--verbose'])
+  const beginMs = performance.now()
   let ended = false
   void running.done.then(() => {
     ended = true
@@ -102,7 +124,12 @@ async function backupAndKill(
           : `server-${number ?? 1 + Math.floor(options.random() * 4)}`
       const moving = !ended
       await cluster.kill(victim)
-      return { outcome: await deadline(running), victim, moving }
+      const killedMs = performance.now() - beginMs
+      if (options.restartMs !== null) {
+        await new Promise((wake) => setTimeout(wake, options.restartMs ?? 0))
+        cluster.startNode(victim)
+      }
+      return { outcome: await deadline(running), victim, killedMs, moving }
     }
     await new Promise((wake) => setTimeout(wake, 5))
   }
@@ -149,7 +176,9 @@ function snapshotOf(outcome: Outcome): string {
   return String(summary?.snapshot)
 }
 
-const lastLine = (text: string): string =>
-  text.split('\n').findLast((line) => line.includes('"code"')) ?? ''
+const lastError = (text: string): string =>
+  text.split('\n').findLast((line) => line.includes('"type":"error"')) ?? ''
+
+const seconds = (ms: number): string => (ms / 1_000).toFixed(1)
 
 test.run()

@@ -11,11 +11,13 @@ export async function withClient<T>(
 ): Promise<T> {
   const { config, dataDir, clientNumber, clientName } = settings
   const { host, port } = config.manager
+  const { managerWaitMs } = config.timing
   const client = await openClient({
     dataDir,
     clientNumber,
     clientName,
     manager: { host, port },
+    managerWaitMs,
     log: commandLog(clientName),
     ...options,
   })
