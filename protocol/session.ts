@@ -81,6 +81,16 @@ export class SessionShell implements Session {
     return this.#connection.stats()
   }
 
+  get silentMs(): number {
+    return this.#hasEnded ? 0 : this.#connection.silentMs(this.#parts.clock.nowMs())
+  }
+
+  ping(): void {
+    if (this.#hasEnded) return
+    this.#connection.ping()
+    this.#parts.wake()
+  }
+
   close(options: { code?: number; reason?: string; drainMs?: number } = {}): Promise<void> {
     if (this.#hasEnded) return Promise.resolve()
     this.#closing ??= this.#close(options)

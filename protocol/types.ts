@@ -168,6 +168,11 @@ export interface Session extends AsyncDisposable {
   /** Streams that the peer opens. Set once; streams that came before are handed over at once. */
   onStream(handle: (stream: TransportStream) => void): void
   stats(): SessionStats
+  /** For how long the peer has left unanswered what obliges it to answer; 0 when it owes nothing.
+   * A peer that lives acknowledges within a round trip and its delay, lost packets apart. */
+  readonly silentMs: number
+  /** Obliges the peer to answer, unless it owes an answer already. */
+  ping(): void
   /** Sends what was written, waits until it is acknowledged (at most `drainMs`, default 5000),
    * then closes. Never rejects; safe to call twice. */
   close(options?: { code?: number; reason?: string; drainMs?: number }): Promise<void>

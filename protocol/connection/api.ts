@@ -75,6 +75,10 @@ export interface Connection {
   /** Tells the peer that we will close: it may drain as well (DRAIN frame). */
   drain(): void
   close(nowMs: number, code: number, reason: string): void
+  /** Since when nothing came while the peer owes an acknowledgement; 0 when it owes none. */
+  silentMs(nowMs: number): number
+  /** Makes the peer owe an acknowledgement, unless it does already. */
+  ping(): void
   stats(): SessionStats
 }
 

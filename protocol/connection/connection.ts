@@ -60,6 +60,8 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   #nowMs = 0
   #lastReceivedMs = 0
   #lastElicitingMs = 0
+  /** The last sign of life, or the first packet after it that obliges the peer to give one. */
+  #silentSinceMs = 0
   #probes = 0
   #limited = false
   readonly #inbox: FrameInbox
@@ -152,6 +154,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
       return
     }
     this.#lastReceivedMs = nowMs
+    this.#silentSinceMs = nowMs
     this.#inbox.begin(nowMs, packet)
     const defect = parseFrames(packet, HEADER_BYTES, tagStart, this.#inbox)
     this.#acks.handlePacket(nowMs, packetNumber, this.#inbox.isEliciting)
@@ -304,6 +307,14 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
     this.#endMs = nowMs
   }
 
+  silentMs(nowMs: number): number {
+    return this.recovery.hasElicitingInFlight ? nowMs - this.#silentSinceMs : 0
+  }
+
+  ping(): void {
+    if (!this.recovery.hasElicitingInFlight) this.#control.ping = true
+  }
+
   // — time —
 
   get #idleDeadlineMs(): number {
@@ -391,6 +402,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
     if (length === 0) return 0
     this.#counts.sent += 1
     this.#counts.bytesSent += length
+    if (frames && !this.recovery.hasElicitingInFlight) this.#silentSinceMs = this.#nowMs
     this.recovery.handleSent(this.#nowMs, length, frames)
     if (frames) {
       this.#pacer.handleSent(length)

@@ -35,6 +35,13 @@ export interface CallResult<M extends Method> {
 
 const DEADLINE_MS_DEFAULT = 10_000
 const STALL_CHECKS = 4
+/** While a call lasts, the peer is asked for a sign of life so often. */
+const LOOK_MS = 1_000
+/** A peer that owed one at so many looks, and for so many round trips, has gone: the transport has
+ * probed it several times meanwhile. Looks are counted, not only time: a machine that slept finds
+ * its mail after it wakes. The session ends, so that the next call dials anew. */
+const SILENT_LOOKS_MAX = 4
+const SILENT_ROUND_TRIPS_MAX = 20
 
 /** Rejects with a HoldfastError: the peer's own, INVALID_REQUEST, UNREACHABLE, DEADLINE_EXCEEDED
  * or CANCELLED. */
@@ -59,7 +66,10 @@ class OutgoingCall<M extends Method> {
   readonly #reader: StreamReader
   /** Fires when the call is over for any reason: whatever still runs stops. */
   readonly #over = new AbortController()
-  readonly #timers: Timer[] = []
+  #deadline: Timer | null = null
+  #stall: Timer | null = null
+  #look: Timer | null = null
+  #silentLooks = 0
   #movedMs: number
   #isSourceWaiting = false
   #isSent = false
@@ -167,7 +177,7 @@ class OutgoingCall<M extends Method> {
 
   #result(response: ResponseOf<M>): CallResult<M> {
     // The deadline was for the answer; a body is watched by stallMs.
-    this.#timers.shift()?.cancel()
+    this.#deadline?.cancel()
     const body = new IncomingBody(this.#reader, {
       onLeft: () => this.#end(null),
       onEnd: () => this.#end(null),
@@ -184,13 +194,12 @@ class OutgoingCall<M extends Method> {
     const { clock, signal, stallMs } = this.#options
     const deadlineMs = this.#deadlineMs
     const giveUp = (error: HoldfastError): void => this.#over.abort(error)
-    // First in the list: #result cancels it.
-    this.#timers.push(
-      deadlineMs === null
-        ? { cancel: () => undefined }
-        : clock.setTimer(() => giveUp(this.#late(`within ${deadlineMs} ms`)), deadlineMs),
-    )
+    if (deadlineMs !== null) {
+      const fire = (): void => giveUp(this.#late(`within ${deadlineMs} ms`))
+      this.#deadline = clock.setTimer(fire, deadlineMs)
+    }
     if (stallMs !== undefined) this.#watchStall(stallMs)
+    this.#watchSilence()
     if (signal) {
       const stop = (): void => giveUp(cancelledBy(signal, this.#method))
       signal.addEventListener('abort', stop, { once: true })
@@ -201,7 +210,7 @@ class OutgoingCall<M extends Method> {
     this.#over.signal.addEventListener(
       'abort',
       () => {
-        for (const timer of this.#timers) timer.cancel()
+        for (const timer of [this.#deadline, this.#stall, this.#look]) timer?.cancel()
         this.#reader.fail(this.#over.signal.reason)
       },
       { once: true },
@@ -215,9 +224,29 @@ class OutgoingCall<M extends Method> {
       if (this.#isSourceWaiting) this.#moved()
       const stalledMs = clock.nowMs() - this.#movedMs
       if (stalledMs >= stallMs) this.#over.abort(this.#late(`and nothing moved for ${stallMs} ms`))
-      else this.#timers[1] = clock.setTimer(look, stallMs / STALL_CHECKS)
+      else this.#stall = clock.setTimer(look, stallMs / STALL_CHECKS)
     }
-    this.#timers[1] = clock.setTimer(look, stallMs / STALL_CHECKS)
+    this.#stall = clock.setTimer(look, stallMs / STALL_CHECKS)
+  }
+
+  /** A killed peer says no goodbye, and a peer that only reads owes us nothing: ask it. */
+  #watchSilence(): void {
+    const session = this.#session
+    this.#look = this.#options.clock.setTimer(() => {
+      const { silentMs } = session
+      this.#silentLooks = silentMs < LOOK_MS / 2 ? 0 : this.#silentLooks + 1
+      const isGone =
+        this.#silentLooks >= SILENT_LOOKS_MAX &&
+        silentMs >= SILENT_ROUND_TRIPS_MAX * session.stats().rttMs
+      if (isGone) {
+        const silence = `has been silent for ${Math.round(silentMs)} ms`
+        const detail = `${this.#where} ${silence}: check that the node runs`
+        session.destroy(new HoldfastError('UNREACHABLE', detail))
+        return
+      }
+      session.ping()
+      this.#watchSilence()
+    }, LOOK_MS)
   }
 
   #late(how: string): HoldfastError {

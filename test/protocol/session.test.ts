@@ -127,6 +127,27 @@ test('close() gives up on a peer that does not read', async () => {
   await closeAll(stage)
 })
 
+test('a ping tells a peer that is gone from one that has nothing to say', async () => {
+  const stage = await connect({ ...LOSSY, lossRatio: 0.2 })
+  const { session, world } = stage
+  for (let i = 0; i < 20; i += 1) {
+    await world.pass(1_000)
+    assert.ok(session.silentMs < 1_000, `silent for ${session.silentMs} ms, and lives`)
+    session.ping()
+  }
+  await world.pass(1_000)
+  assert.is(session.silentMs, 0, 'owes nothing')
+  stage.server.host.kill()
+  await world.pass(5_000)
+  assert.is(session.silentMs, 0, 'nobody asked it')
+  session.ping()
+  await world.pass(3_000)
+  assert.ok(session.silentMs > 2_900, `${session.silentMs} ms`)
+  session.destroy()
+  assert.is(session.silentMs, 0)
+  await world.during(stage.client.endpoint.close())
+})
+
 test('a peer that vanishes fails streams, writes and waits with one typed error', async () => {
   const stage = await connect({ delayMs: 5 })
   const stream = stage.session.openStream()

@@ -126,6 +126,7 @@ export class Link {
         peer: { publicKey: to.identity.publicKey, certificate: to.identity.certificate },
         isDialler: side === 0,
         send: (deliver) => this.#send(side, deliver),
+        isSilent: () => this.#isSilent,
         onClosed: () => this.#handleEndClosed(at, side),
       })
     this.#ends = [make(dialler, acceptor, 0), make(acceptor, dialler, 1)]

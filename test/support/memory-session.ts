@@ -22,6 +22,8 @@ export interface MemorySessionOptions {
   readonly isDialler: boolean
   /** Carries one message to the other end, where `deliver` then runs. */
   readonly send: (deliver: () => void) => void
+  /** Nothing passes between the ends. */
+  readonly isSilent: () => boolean
   readonly onClosed: () => void
 }
 
@@ -41,6 +43,8 @@ export class MemorySession implements Session {
   #closing: Promise<void> | null = null
   #bytesSent = 0
   #bytesReceived = 0
+  /** Since when a message waits for a peer that hears nothing. */
+  #silentSinceMs: number | null = null
 
   constructor(options: MemorySessionOptions) {
     this.#options = options
@@ -88,6 +92,15 @@ export class MemorySession implements Session {
     const path = { rttMs: 0, minRttMs: 0, cwndBytes: 0, inFlightBytes: 0, mtuBytes: 65_507 }
     const bytes = { bytesSent: this.#bytesSent, bytesReceived: this.#bytesReceived }
     return { ...path, ...none, ...bytes, bytesRetransmitted: 0, ...errors }
+  }
+
+  get silentMs(): number {
+    if (!this.#options.isSilent()) this.#silentSinceMs = null
+    return this.#silentSinceMs === null ? 0 : this.#options.clock.nowMs() - this.#silentSinceMs
+  }
+
+  ping(): void {
+    this.#tell(() => {})
   }
 
   close({ reason = '', drainMs = DRAIN_MS } = {}): Promise<void> {
@@ -166,6 +179,7 @@ export class MemorySession implements Session {
   #tell(act: (other: MemorySession) => void): void {
     const other = this.#other
     if (!this.#isOpen || !other) return
+    if (this.#options.isSilent()) this.#silentSinceMs ??= this.#options.clock.nowMs()
     this.#options.send(() => {
       if (other.#isOpen) act(other)
     })
