@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url'
 
 type Run = () => Promise<[errors: string | true, ran: number, skipped: number, total: number]>
 
-const DEADLINE_MS = Number(process.env.TEST_DEADLINE_MS ?? 900_000)
+const DEADLINE_MS = Number(process.env.TEST_DEADLINE_MS ?? 1_800_000)
 /** Files that take longer say so. */
 const SLOW_MS = 10_000
 const ALL = 'test/**/*.test.ts'
