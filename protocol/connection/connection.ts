@@ -14,6 +14,7 @@ import { FRAME, parseFrames } from '../wire/frames.ts'
 import { HEADER_BYTES, PACKET_NUMBER_MAX, TAG_BYTES } from '../wire/header.ts'
 import { AckState } from './ack-state.ts'
 import type { Connection, Crypto, EndpointEvent, TransportLimits } from './api.ts'
+import { type CloseReason, Closing } from './closing.ts'
 import { NewReno } from './congestion.ts'
 import { ControlFrames } from './control-frames.ts'
 import { Counters } from './counters.ts'
@@ -27,9 +28,6 @@ import { Streams } from './streams.ts'
 
 const FIRST_PACKET_NUMBER_MAX = 2 ** 20
 const PROBES_PER_PTO = 2
-const CLOSE_REPLY_GAP_MS = 20
-/** CLOSE goes out so often, a PTO apart: a quiet peer would answer nothing that repeats it. */
-const CLOSE_COPIES = 3
 
 export interface ConnectionOptions {
   readonly isInitiator: boolean
@@ -66,15 +64,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   #limited = false
   readonly #inbox: FrameInbox
   readonly #builder: PacketBuilder
-  #close: {
-    code: number
-    reason: string
-    application: boolean
-    owed: boolean
-    sentMs: number
-    copies: number
-    repeatMs: number
-  } | null = null
+  #closing: Closing | null = null
   #endMs = Number.POSITIVE_INFINITY
   #ended = false
   readonly #counts = new Counters()
@@ -143,8 +133,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
       return
     }
     if (this.state === 'closing') {
-      const close = this.#close
-      if (close && nowMs - close.sentMs >= CLOSE_REPLY_GAP_MS) close.owed = true
+      this.#closing?.handlePacket(nowMs)
       return
     }
     if (this.state !== 'open') return
@@ -285,17 +274,16 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
     this.#end(null, reason)
   }
 
-  #beginClose(close: { code: number; reason: string; application: boolean }): void {
+  #beginClose(why: CloseReason): void {
     this.state = 'closing'
-    const sentMs = Number.NEGATIVE_INFINITY
-    this.#close = { ...close, owed: true, sentMs, copies: CLOSE_COPIES, repeatMs: 0 }
+    this.#closing = new Closing(why)
   }
 
   /** Tells the application, once; the state lingers 3 PTO to answer stragglers (RFC 9000 §10.2). */
   #end(error: TransportError | null, reason: string): void {
     if (this.#ended) return
     this.#ended = true
-    this.#endMs = this.#nowMs + 3 * this.recovery.rtt.ptoMs(this.recovery.peerAckDelayMsMax, 0)
+    this.#endMs = this.#nowMs + 3 * this.#ptoMs
     this.#options.emit({ type: 'closed', connection: this, error, reason })
   }
 
@@ -317,13 +305,16 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
 
   // — time —
 
+  get #ptoMs(): number {
+    return this.recovery.rtt.ptoMs(this.recovery.peerAckDelayMsMax, 0)
+  }
+
   get #idleDeadlineMs(): number {
     const quietSinceMs = Math.max(
       this.#lastReceivedMs,
       Math.min(this.#lastElicitingMs, this.#lastReceivedMs),
     )
-    const graceMs = 3 * this.recovery.rtt.ptoMs(this.recovery.peerAckDelayMsMax, 0)
-    return quietSinceMs + Math.max(this.#idleTimeoutMs, graceMs)
+    return quietSinceMs + Math.max(this.#idleTimeoutMs, 3 * this.#ptoMs)
   }
 
   get #keepAliveMs(): number {
@@ -335,7 +326,9 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
 
   pollTimeout(nowMs: number): number {
     if (this.state === 'closed') return this.#endMs
-    if (this.state === 'closing') return Math.min(this.#endMs, this.#close?.repeatMs ?? this.#endMs)
+    if (this.state === 'closing') {
+      return Math.min(this.#endMs, this.#closing?.pollTimeout() ?? this.#endMs)
+    }
     if (this.state === 'draining') return this.#endMs
     if (this.state === 'handshaking') return Number.POSITIVE_INFINITY
     let due = Math.min(this.#acks.pollTimeout(), this.recovery.timeoutMs())
@@ -348,11 +341,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
     this.#nowMs = nowMs
     if (this.state === 'closing' || this.state === 'draining') {
       if (nowMs >= this.#endMs) this.state = 'closed'
-      const close = this.#close
-      if (this.state === 'closing' && close && nowMs >= close.repeatMs) {
-        close.repeatMs = Number.POSITIVE_INFINITY // until it is sent
-        close.owed = true
-      }
+      else if (this.state === 'closing') this.#closing?.handleTimeout(nowMs)
       return
     }
     if (this.state !== 'open') return
@@ -415,14 +404,10 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   }
 
   #buildClose(out: Buffer, view: DataView): number {
-    const close = this.#close
-    if (!close?.owed) return 0
-    close.owed = false
-    close.sentMs = this.#nowMs
-    close.copies -= 1
-    const ptoMs = this.recovery.rtt.ptoMs(this.recovery.peerAckDelayMsMax, 0)
-    close.repeatMs = close.copies > 0 ? this.#nowMs + ptoMs : Number.POSITIVE_INFINITY
-    return this.#seal(this.#builder.buildClose({ out, view }, close), null)
+    const closing = this.#closing
+    if (!closing?.isOwed) return 0
+    closing.handleSent(this.#nowMs, this.#ptoMs)
+    return this.#seal(this.#builder.buildClose({ out, view }, closing.why), null)
   }
 
   stats(): SessionStats {
