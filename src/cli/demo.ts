@@ -4,10 +4,11 @@
 // is killed, everything is restored and compared byte for byte.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { HoldfastError } from '../errors.ts'
+import { makeFolder } from '../identity/index.ts'
 import { withClient } from './commands/with-client.ts'
 import { makeDemoFiles } from './demo-files.ts'
 import { formatBytes, plural } from './format.ts'
@@ -28,7 +29,7 @@ async function demo(words: readonly string[]): Promise<number> {
   const signal = interruptSignal()
   const given = folderFrom(words)
   const dataDir = given ?? (await mkdtemp(join(tmpdir(), 'holdfast-demo-')))
-  await mkdir(dataDir, { recursive: true })
+  makeFolder(dataDir)
   const base = await ownCluster(dataDir)
   await makeDemoFiles(base.config)
   step(`1. Start the manager and ${base.config.servers.length} servers in ${dataDir}`)

@@ -3,10 +3,10 @@
 // One process each, so that one can be killed or crash alone. Their words go to DATA/logs/NAME.log.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { ERRORS, type ErrorCode, HoldfastError } from '../errors.ts'
+import { makeFolder } from '../identity/index.ts'
 import type { Settings } from './settings.ts'
 
 const LAUNCHER = resolve(import.meta.dirname, '../../bin/holdfast.js')
@@ -30,7 +30,7 @@ export interface NodeProcess {
 /** Starts every node of the config; none of them is waited for. */
 export async function startNodes(settings: Settings): Promise<NodeProcess[]> {
   const logs = join(settings.dataDir, 'logs')
-  await mkdir(logs, { recursive: true, mode: 0o700 })
+  makeFolder(logs, 0o700)
   const { manager, servers } = settings.config
   return [
     startNode(manager.name, ['manager'], settings, logs),

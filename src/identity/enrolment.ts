@@ -4,11 +4,12 @@
 // first start, and a node that can read it enrols itself. The node keeps a copy in its own folder,
 // so that it knows its cluster, and its manager's key, ever after.
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
 import { encodeCertificate, type Role } from './certificate.ts'
 import { type KeyPair, loadOrCreateKeyPair } from './key-pair.ts'
+import { makeFolder } from './make-folder.ts'
 import { createWhole } from './whole-file.ts'
 
 export interface Cluster {
@@ -42,8 +43,8 @@ export async function createCluster(options: {
   wallMs: () => number
 }): Promise<{ identity: NodeIdentity; cluster: Cluster }> {
   const folder = join(options.dataDir, 'manager')
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  await mkdir(join(options.dataDir, 'cluster'), { recursive: true, mode: 0o700 })
+  makeFolder(folder, 0o700)
+  makeFolder(join(options.dataDir, 'cluster'), 0o700)
   const keys = await loadOrCreateKeyPair(join(folder, 'manager.key'))
   const path = clusterPath(options.dataDir)
   const managerKey = Buffer.from(keys.publicKey).toString('hex')
@@ -93,7 +94,7 @@ export async function enrol(
       `${current.clusterId}; use the data folder that belongs to it`
     throw new HoldfastError('BAD_FILE', detail)
   }
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder, 0o700)
   if (!pinned) await createWhole(pinnedPath, `${JSON.stringify(file, null, 2)}\n`, 0o600)
   const kind = roles.includes('server') ? 'server' : 'client'
   const keys = await loadOrCreateKeyPair(join(folder, `${kind}.key`))

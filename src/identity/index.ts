@@ -18,3 +18,4 @@ export {
 export { type FolderLock, lockFolder } from './folder-lock.ts'
 export { checkGrant, type DecodedGrant, decodeGrant, encodeGrant, type Grant } from './grant.ts'
 export { type KeyPair, keyPairFrom, loadOrCreateKeyPair } from './key-pair.ts'
+export { makeFolder } from './make-folder.ts'

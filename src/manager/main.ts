@@ -1,8 +1,7 @@
 // src/manager/main.ts — how does the manager run as a process of its own?
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
-import { createCluster, lockFolder } from '../identity/index.ts'
+import { createCluster, lockFolder, makeFolder } from '../identity/index.ts'
 import { createEndpoint, type Log, systemClock, systemRandom } from '../rpc/index.ts'
 import { openCatalog } from './catalog/open.ts'
 import { type ManagerTiming, startManager } from './manager.ts'
@@ -38,7 +37,7 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
   const { config, dataDir, log, signal } = options
   const { name, host, port, bind } = config.manager
   const folder = join(dataDir, 'manager')
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder, 0o700)
   await using ends = new AsyncDisposableStack()
   const lock = await lockFolder(folder)
   ends.defer(() => lock.release())

@@ -1,8 +1,7 @@
 // src/server/main.ts — how does one server run as a process of its own?
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
-import { enrol, lockFolder } from '../identity/index.ts'
+import { enrol, lockFolder, makeFolder } from '../identity/index.ts'
 import { createEndpoint, systemClock, systemRandom, type TransportEndpoint } from '../rpc/index.ts'
 import { failpointFrom } from './failpoints.ts'
 import type { Log } from './log.ts'
@@ -57,7 +56,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   }
   const { name, host, port } = place
   const folder = join(dataDir, `server-${number}`)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder, 0o700)
   await using ends = new AsyncDisposableStack()
   const lock = await lockFolder(folder)
   ends.defer(() => lock.release())

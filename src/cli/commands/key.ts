@@ -1,9 +1,10 @@
 // src/cli/commands/key.ts — how does a copy of the repository key come back into a data folder?
 import { randomBytes } from 'node:crypto'
-import { chmod, copyFile, link, mkdir, unlink } from 'node:fs/promises'
+import { chmod, copyFile, link, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readKeyFile } from '../../chunk/index.ts'
 import { HoldfastError } from '../../errors.ts'
+import { makeFolder } from '../../identity/index.ts'
 import type { Output } from '../output.ts'
 import type { Settings } from '../settings.ts'
 
@@ -16,7 +17,7 @@ export async function runKey(
   if (action !== 'import' || !file) {
     throw new HoldfastError('BAD_USAGE', 'the key can be imported only: holdfast key import FILE')
   }
-  await mkdir(settings.dataDir, { recursive: true })
+  makeFolder(settings.dataDir)
   const path = join(settings.dataDir, 'repository.key')
   const copy = `${path}.${randomBytes(6).toString('hex')}.tmp`
   try {

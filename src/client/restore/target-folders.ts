@@ -17,6 +17,7 @@ import {
   realpathSync,
 } from 'node:fs'
 import { HoldfastError } from '../../errors.ts'
+import { makeFolder } from '../../identity/index.ts'
 import type { NativeFiles } from '../os/native.ts'
 import { displayPath, joinPath } from '../path.ts'
 import { codeOf } from '../source/files.ts'
@@ -65,7 +66,7 @@ export class TargetFolders {
   /** The target, made when it is absent. The user chose it: symlinks on the way to it are fine. */
   openTarget(path: Buffer): TargetFolder {
     try {
-      mkdirSync(path, { recursive: true })
+      makeFolder(path)
       return this.#open(realpathSync(path, { encoding: 'buffer' }), null, null, null)
     } catch (cause) {
       const what = `the target ${displayPath(path)} cannot be used (${codeOf(cause)})`
