@@ -140,7 +140,7 @@ function clientCommands(command: Define, output: Output): void {
       lines: ['holdfast restore latest --target /tmp/back'],
       own: (made) =>
         made
-          .requiredOption('--target <folder>', 'where to put the files')
+          .requiredOption('--target <folder>', 'where to put the files', targetOf)
           .option('--include <path>', 'only what is at or below (may be repeated)', collect),
     },
     async (settings, [snapshot = ''], options) =>
@@ -188,6 +188,12 @@ function common(command: Command): void {
 
 const examples = (lines: readonly string[]): string =>
   ['Examples:', ...lines.map((line) => `  ${line}`)].join('\n')
+
+/** An unset variable in a script must not mean the current folder. */
+const targetOf = (value: string): string => {
+  if (value) return value
+  throw new HoldfastError('BAD_USAGE', '--target is empty; name the folder to restore to')
+}
 
 const collect = (value: string, known: string[] = []): string[] => [...known, value]
 

@@ -83,6 +83,7 @@ const WRONG: readonly [line: string, names: string][] = [
   ['backup', "'paths'"],
   ['restore latest', '--target'],
   ['restore latest --target', '--target'],
+  ['restore latest --target ', '--target is empty'],
   ['restore --target t', "'snapshot'"],
   ['ls', "'snapshot'"],
   ['backup a --client', '--client'],
