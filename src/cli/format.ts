@@ -31,3 +31,17 @@ export function formatTime(timeMs: number): string {
   const date = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`
   return `${date} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`
 }
+
+/** 0o4755 → "rwsr-xr-x", as ls shows it. */
+export function formatMode(mode: number): string {
+  const three = (shift: number, isSpecial: boolean, letter: string): string => {
+    const bits = mode >> shift
+    const x = bits & 1 ? 'x' : '-'
+    const special = bits & 1 ? letter : letter.toUpperCase()
+    return `${bits & 4 ? 'r' : '-'}${bits & 2 ? 'w' : '-'}${isSpecial ? special : x}`
+  }
+  const [setuid, setgid, sticky] = [0o4000, 0o2000, 0o1000].map((bit) => (mode & bit) !== 0)
+  return (
+    three(6, setuid === true, 's') + three(3, setgid === true, 's') + three(0, sticky === true, 't')
+  )
+}

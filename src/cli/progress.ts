@@ -20,8 +20,10 @@ export function sayEvent(output: Output, event: ClientEvent): void {
       break
     case 'problem': {
       const { path, code, message } = event.problem
-      const where = path ? `${displayPath(path)}: ` : ''
-      output.say(`${where}${message}`, { type: 'problem', code })
+      const where = path && displayPath(path)
+      // Most messages name the path themselves.
+      const words = where === null || message.includes(where) ? message : `${where}: ${message}`
+      output.say(words, { type: 'problem', code, path: where })
       break
     }
     case 'notice':

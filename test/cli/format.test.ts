@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { describeStatus } from '../../src/cli/commands/status.ts'
-import { formatBytes, formatSeconds, plural } from '../../src/cli/format.ts'
+import { formatBytes, formatMode, formatSeconds, plural } from '../../src/cli/format.ts'
 import type { ClusterStatus } from '../../src/client/index.ts'
 
 const test = suite('cli: format')
@@ -73,6 +73,19 @@ test('status never calls thin or lost data safe', () => {
   assert.is(none.at(-1), 'nothing is stored yet; 1 snapshot')
   assert.match(describeStatus(status({ safeMode: true })).join('\n'), 'safe mode')
   assert.match(describeStatus(status({ servers: [] }))[0] ?? '', 'no server')
+})
+
+test('modes look as in ls, setuid, setgid and sticky bits too', () => {
+  const shown = [0o644, 0o755, 0o4755, 0o2644, 0o1777, 0o1770, 0o7000].map(formatMode)
+  assert.equal(shown, [
+    'rw-r--r--',
+    'rwxr-xr-x',
+    'rwsr-xr-x',
+    'rw-r-Sr--',
+    'rwxrwxrwt',
+    'rwxrwx--T',
+    '--S--S--T',
+  ])
 })
 
 test.run()

@@ -61,7 +61,10 @@ test('a path that is not there is told, and the exit code is 3', async ({ cluste
   const gone = join(cluster.folder, 'gone')
   const backup = await cluster.run(['backup', join(cluster.folder, 'files'), gone, '--json'])
   assert.is(backup.exitCode, 3)
-  assert.match(backup.stderr, gone)
+  const said = backup.stderr.split('\n').find((line) => line.includes('"problem"')) ?? ''
+  const problem = JSON.parse(said) as { code: string; path: string; message: string }
+  assert.equal([problem.code, problem.path], ['ENOENT', gone])
+  assert.is(problem.message.split(gone).length, 2, 'the path is named once')
 })
 
 test('a second up on the same data names the folder and leaves the first alone', async (context) => {

@@ -1,6 +1,6 @@
 // src/cli/commands/snapshots.ts — what is stored, and which files are in it?
 import { displayPath, type ListedFile, type SnapshotInfo } from '../../client/index.ts'
-import { formatBytes, formatTime } from '../format.ts'
+import { formatBytes, formatMode, formatTime, plural } from '../format.ts'
 import { interruptSignal } from '../interrupt.ts'
 import type { Output } from '../output.ts'
 import type { Settings } from '../settings.ts'
@@ -32,7 +32,7 @@ const snapshotObject = (info: SnapshotInfo): Record<string, unknown> => ({
 
 function describeSnapshot(info: SnapshotInfo): string {
   const paths = info.paths.map((path) => displayPath(path)).join(' ')
-  const size = `${info.files} files ${formatBytes(info.bytes)}`
+  const size = `${plural(info.files, 'file')} ${formatBytes(info.bytes)}`
   const tags = info.tags.length > 0 ? ` [${info.tags.join(', ')}]` : ''
   const id = info.snapshot.slice(0, SHORT_ID)
   const about = info.problem === null ? `${size}  ${paths}${tags}` : `unreadable: ${info.problem}`
@@ -74,15 +74,9 @@ const LETTERS: Record<ListedFile['type'], string> = {
 }
 
 function describeFile(file: ListedFile): string {
-  const bits = [6, 3, 0]
-    .map((shift) => {
-      const three = (file.mode >> shift) & 7
-      return `${three & 4 ? 'r' : '-'}${three & 2 ? 'w' : '-'}${three & 1 ? 'x' : '-'}`
-    })
-    .join('')
   const time = formatTime(Number(file.mtimeNs / 1_000_000n))
   const owner = `${file.uid}:${file.gid}`.padEnd(11)
   const target = file.target ? ` -> ${displayPath(file.target)}` : ''
   const size = String(file.size).padStart(12)
-  return `${LETTERS[file.type]}${bits} ${owner} ${size} ${time} ${displayPath(file.path)}${target}`
+  return `${LETTERS[file.type]}${formatMode(file.mode)} ${owner} ${size} ${time} ${displayPath(file.path)}${target}`
 }
