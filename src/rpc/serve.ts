@@ -1,10 +1,16 @@
 // src/rpc/serve.ts — how are a peer's requests answered?
 import { z } from 'zod'
-import type { Clock, PeerIdentity, Session, TransportStream } from '../../protocol/types.ts'
+import {
+  type Clock,
+  type PeerIdentity,
+  type Session,
+  TransportError,
+  type TransportStream,
+} from '../../protocol/types.ts'
 import { ERRORS, HoldfastError } from '../errors.ts'
 import { MESSAGES, type Method, type NoteOf, type RequestOf } from '../messages.ts'
 import { IncomingBody, sendBody } from './body.ts'
-import { shorten, wireCodeOf } from './failure.ts'
+import { failureOf, shorten, wireCodeOf } from './failure.ts'
 import { encodeFrame, readFrame } from './frames.ts'
 import type { RpcLog } from './log.ts'
 import { type Reply, WithBody } from './reply.ts'
@@ -185,9 +191,12 @@ class Incoming {
     void this.#reader.next().catch(() => null)
   }
 
-  #fail(error: unknown): void {
+  #fail(thrown: unknown): void {
+    // A caller that was interrupted, or its connection that ended, is no defect of ours.
+    const error = thrown instanceof TransportError ? failureOf(thrown, 'the caller') : thrown
     const coded = error instanceof HoldfastError
-    if (!coded) this.#options.log.error('a request failed', { error: describe(error) })
+    if (!coded || error.code === 'INTERNAL')
+      this.#options.log.error('a request failed', { error: describe(error) })
     else this.#options.log.debug('a request was refused', { error: error.message })
     if (this.#stream.destroyed) return
     if (this.#isAnswered || this.#stream.writableEnded) {

@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createEndpoint } from '../../protocol/index.ts'
 import type { LocalIdentity, Session, TransportEndpoint } from '../../protocol/types.ts'
-import { HoldfastError, isHoldfastError } from '../../src/errors.ts'
+import { ERRORS, HoldfastError, isHoldfastError } from '../../src/errors.ts'
 import type { Method, RequestOf } from '../../src/messages.ts'
 import {
   type CallOptions,
@@ -17,7 +17,15 @@ import {
 } from '../../src/rpc/index.ts'
 import { MemoryNetwork } from '../support/memory-network.ts'
 
-const log = { debug() {}, info() {}, warn() {}, error() {} }
+const errors: string[] = []
+const log = {
+  debug() {},
+  info() {},
+  warn() {},
+  error: (message: string, fields?: unknown) => {
+    errors.push(`${message} ${JSON.stringify(fields)}`)
+  },
+}
 const clock = systemClock
 const identityOf = (number: number): LocalIdentity => ({
   publicKey: new Uint8Array(32).fill(number),
@@ -109,6 +117,22 @@ function conformance(name: string, network: () => Promise<Open>): void {
 
   test('a method that nobody serves is UNKNOWN_METHOD', async ({ session }) => {
     assert.is(await codeOf(call(session, 'status', {})), 'UNKNOWN_METHOD')
+  })
+
+  test('a caller that is interrupted while it asks is no error in the log of the node', async ({
+    session,
+    handlers,
+  }) => {
+    errors.length = 0
+    handlers['repository.list'] = async () => ({ repositoryIds: [] })
+    const stream = session.openStream()
+    stream.on('error', () => undefined)
+    stream.write(Buffer.from([0])) // a request begins
+    await new Promise((wake) => setTimeout(wake, 20))
+    stream.reset(ERRORS.CANCELLED.wire)
+    await call(session, 'repository.list', {})
+    await new Promise((wake) => setTimeout(wake, 20))
+    assert.equal(errors, [])
   })
 
   test('a body of many pieces arrives whole, and one goes back', async ({ session, handlers }) => {
