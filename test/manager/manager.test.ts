@@ -1,0 +1,182 @@
+// test/manager/manager.test.ts — does the manager ever say "stored" too early, or keep a dead word?
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { HoldfastError } from '../../src/errors.ts'
+import { codeOf } from '../server/support/code-of.ts'
+import { blobOf, type ServerActor, Stage } from './support/stage.ts'
+
+const test = suite('manager')
+const blob = blobOf({ a: [], b: [] })
+
+/** Assigned to a primary, and a backup server found: nobody has reported yet. */
+async function underWay(stage: Stage, what = blob) {
+  const client = await stage.client(1)
+  const assigned = await client.assign(what)
+  if (assigned.state !== 'assigned') throw new Error('nothing was assigned')
+  const primary = stage.serverActor(assigned.server.number)
+  const backup = await primary.assignBackup(what, assigned.grant)
+  const grants = { store: assigned.grant, replicate: backup.grant }
+  return { client, primary, backup: stage.serverActor(backup.server.number), grants }
+}
+
+test('no order of the two reports makes a blob committed before both are in', async () => {
+  for (const first of ['primary', 'backup'] as const) {
+    const stage = await Stage.open(3)
+    const { client, primary, backup, grants } = await underWay(stage)
+    const report = {
+      primary: () => primary.stored(blob, grants.store, true),
+      backup: () => backup.stored(blob, grants.replicate, false),
+    }
+    const one = report[first]()
+    await stage.clock.pass(1_000)
+    assert.equal(await client.missing('a'), ['send'], `only the ${first} has reported`)
+    assert.is((await client.status()).blobs.total, 0)
+    const two = report[first === 'primary' ? 'backup' : 'primary']()
+    const answers = await stage.clock.until(Promise.all([one, two]))
+    const ofPrimary = first === 'primary' ? answers[0] : answers[1]
+    assert.is(ofPrimary.state, 'committed')
+    assert.equal(ofPrimary.servers.sort(), [primary.number, backup.number].sort())
+    assert.equal(await client.missing('a', 'b'), ['present', 'present'])
+    await stage.close()
+  }
+})
+
+test('one server that reports twice is one copy', async () => {
+  const stage = await Stage.open(3)
+  const { client, primary, grants } = await underWay(stage)
+  for (let time = 0; time < 2; time += 1) {
+    const { state } = await stage.clock.until(primary.stored(blob, grants.store, true))
+    assert.is(state, 'pending')
+  }
+  assert.equal(await client.missing('a'), ['send'])
+  await stage.close()
+})
+
+test('a catalog that fails to commit is never answered with "committed"', async () => {
+  const stage = await Stage.open(3)
+  const { client, primary, backup, grants } = await underWay(stage)
+  stage.faults.commitBlob = [new HoldfastError('INTERNAL', 'the disk is full')]
+  const answer = codeOf(primary.stored(blob, grants.store, true))
+  await stage.clock.until(backup.stored(blob, grants.replicate, false))
+  assert.is(await stage.clock.until(answer), 'INTERNAL')
+  assert.equal(await client.missing('a'), ['send'])
+  await stage.close()
+})
+
+test('a blob committed while a report of many pages is under way stays good', async () => {
+  const stage = await Stage.open(2)
+  const client = await stage.client(1)
+  const server = stage.serverActor(1)
+  const page = { number: 1, reportId: '0f'.repeat(16), blobs: [] }
+  await server.ask('server.report', { ...page, page: 0, last: false })
+  await client.store(blob)
+  await server.ask('server.report', { ...page, page: 1, last: true })
+  assert.equal(await client.missing('a'), ['present'])
+  await stage.close()
+})
+
+test('the second client waits, and takes over 10 s after the last word of the first', async () => {
+  const stage = await Stage.open(2)
+  const [one, two] = [await stage.client(1), await stage.client(2)]
+  assert.equal(await one.missing('a'), ['send'])
+  await stage.clock.pass(9_000)
+  assert.equal(await two.missing('a'), ['wait'])
+  await one.touch()
+  await stage.clock.pass(9_000)
+  assert.equal(await two.missing('a'), ['wait'])
+  await stage.clock.pass(1_500)
+  assert.equal(await two.missing('a'), ['send'])
+  assert.equal(await one.missing('a'), ['wait'], 'now it is the other way round')
+  await stage.close()
+})
+
+test('claims are forgotten by a restart, and nothing else is', async () => {
+  const stage = await Stage.open(3)
+  const [one, two] = [await stage.client(1), await stage.client(2)]
+  const servers = await one.store(blob)
+  await one.missing('c')
+  stage.killManager()
+  await stage.startManager()
+  for (const actor of [one, two]) actor.disconnect()
+  assert.is(await codeOf(one.missing('a')), 'SAFE_MODE', 'no server has reported yet')
+  for (const number of [1, 2, 3]) {
+    const server = stage.serverActor(number)
+    server.disconnect()
+    await server.register(servers.includes(number) ? [blob] : [])
+  }
+  assert.equal(await two.missing('a', 'c'), ['present', 'send'])
+  assert.equal(await one.missing('a', 'c'), ['present', 'wait'])
+  await stage.close()
+})
+
+/** A manager that has just started, and its servers, none of which has said anything yet. */
+async function restarted(servers: number, held: Map<number, boolean> = new Map()) {
+  const stage = await Stage.open(servers)
+  const client = await stage.client(1)
+  for (const number of await client.store(blob)) held.set(number, true)
+  stage.killManager()
+  await stage.startManager()
+  client.disconnect()
+  const back = async (number: number): Promise<void> => {
+    const server: ServerActor = stage.serverActor(number)
+    server.disconnect()
+    await server.register(held.has(number) ? [blob] : [])
+  }
+  const holders = [...held.keys()]
+  const others = [1, 2, 3, 4].slice(0, servers).filter((number) => !held.has(number))
+  return { stage, client, back, holders, others }
+}
+
+test('safe mode waits for those that alone have something', async () => {
+  const { stage, client, back, others } = await restarted(3)
+  for (const number of others) await back(number)
+  assert.is((await client.status()).safeMode, true)
+  assert.is(await codeOf(client.missing('new')), 'SAFE_MODE')
+  assert.equal(
+    (await client.ask('snapshots.list', { repositoryId: 'aa'.repeat(16) })).snapshots,
+    [],
+  )
+  await stage.close()
+})
+
+test('a server speaks for itself only', async () => {
+  const stage = await Stage.open(2)
+  const { primary, backup, grants } = await underWay(stage)
+  const { blobId, sizeBytes } = blob
+  const request = { number: backup.number, blobId, sizeBytes, grant: grants.replicate }
+  assert.is(await codeOf(primary.ask('replica.stored', request)), 'NOT_ALLOWED')
+  const report = {
+    number: backup.number,
+    reportId: '01'.repeat(16),
+    page: 0,
+    last: true,
+    blobs: [],
+  }
+  assert.is(await codeOf(primary.ask('server.report', report)), 'NOT_ALLOWED')
+  await stage.close()
+})
+
+test('a session that nobody touches for its lease is gone, one that is touched is not', async () => {
+  const stage = await Stage.open(2)
+  const [quiet, busy] = [await stage.client(1), await stage.client(2)]
+  for (let second = 0; second < 70; second += 10) {
+    await busy.touch()
+    await stage.clock.pass(10_000)
+  }
+  assert.is(await codeOf(quiet.missing('a')), 'SESSION_EXPIRED')
+  assert.equal(await busy.missing('a'), ['send'])
+  const stolen = { sessionId: busy.sessionId }
+  assert.is(await codeOf(quiet.ask('backup.touch', stolen)), 'SESSION_EXPIRED')
+  await stage.close()
+})
+
+test('with one server up nothing is assigned', async () => {
+  const stage = await Stage.open(2)
+  const client = await stage.client(1)
+  stage.serverActor(2).stop()
+  await stage.clock.pass(11_000)
+  assert.is(await codeOf(client.assign(blob)), 'NOT_ENOUGH_SERVERS')
+  await stage.close()
+})
+
+test.run()
