@@ -167,6 +167,7 @@ export class Manager {
 
   async #sweep(): Promise<void> {
     this.safeMode.check()
+    this.pending.lapse(this.clock.nowMs() - this.timing.grantMs)
     const nowMs = this.clock.wallMs()
     try {
       const active = [...this.#sessions.values()].filter((s) => s.touchedMs > s.row.touchedMs)

@@ -48,6 +48,21 @@ export class PendingBlobs {
     return this.#blobs.get(blobId)
   }
 
+  /** What this server said of its disk is void, but for the blobs that it lists. It says so again:
+   * the primary asks a backup server whose report got lost once more. */
+  forget(server: number, listed: ReadonlySet<string>): void {
+    for (const pending of this.#blobs.values()) {
+      if (!listed.has(pending.blobId)) pending.servers.delete(server)
+    }
+  }
+
+  /** Whoever began these has given up long ago. */
+  lapse(sinceBeforeMs: number): void {
+    for (const pending of this.#blobs.values()) {
+      if (pending.sinceMs < sinceBeforeMs && !pending.commit) this.settle(pending.blobId)
+    }
+  }
+
   settle(blobId: string): void {
     const pending = this.#blobs.get(blobId)
     this.#blobs.delete(blobId)

@@ -63,6 +63,43 @@ test('a catalog that fails to commit is never answered with "committed"', async 
   await stage.close()
 })
 
+test('a copy that was reported before its server started again is not counted', async () => {
+  const stage = await Stage.open(3)
+  const { client, primary, backup, grants } = await underWay(stage)
+  await stage.clock.until(backup.stored(blob, grants.replicate, false))
+  backup.disconnect()
+  await backup.register([]) // with a new disk, as its block report says
+  const { state } = await stage.clock.until(primary.stored(blob, grants.store, true))
+  assert.is(state, 'pending')
+  assert.equal(await client.missing('a'), ['send'])
+  await stage.close()
+})
+
+test('a copy that a block report does not list is not counted either', async () => {
+  const stage = await Stage.open(3)
+  const { primary, backup, grants } = await underWay(stage)
+  await stage.clock.until(backup.stored(blob, grants.replicate, false))
+  await backup.report([])
+  const { state } = await stage.clock.until(primary.stored(blob, grants.store, true))
+  assert.is(state, 'pending')
+  await stage.close()
+})
+
+test('a report that nothing followed is forgotten in time, and may be made again', async () => {
+  const stage = await Stage.open(3)
+  const { client, primary, backup, grants } = await underWay(stage)
+  await stage.clock.until(backup.stored(blob, grants.replicate, false))
+  await stage.clock.pass(910_000)
+  const early = await stage.clock.until(primary.stored(blob, grants.store, true))
+  assert.is(early.state, 'pending')
+  const answer = primary.stored(blob, grants.store, true)
+  await stage.clock.until(backup.stored(blob, grants.replicate, false))
+  assert.is((await stage.clock.until(answer)).state, 'committed')
+  await client.begin()
+  assert.equal(await client.missing('a'), ['present'])
+  await stage.close()
+})
+
 test('a blob committed while a report of many pages is under way stays good', async () => {
   const stage = await Stage.open(2)
   const client = await stage.client(1)

@@ -19,6 +19,8 @@ export async function registerServer(
     const detail = `another server ${server.number} (${known.host}:${known.port}) is up with another key; give this one a number of its own`
     throw new HoldfastError('NOT_ALLOWED', detail)
   }
+  // It may come with another disk than the one that these were written to.
+  manager.pending.forget(server.number, new Set())
   const lastSeenMs = manager.clock.wallMs()
   await manager.catalog.putServer({ ...server, publicKey, lastSeenMs })
   const member = manager.membership.register({ ...server, publicKey }, load, manager.clock.nowMs())

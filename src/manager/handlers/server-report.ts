@@ -39,6 +39,7 @@ export async function reportBlobs(
   member.wantsReport = false
   manager.safeMode.check()
   const { number } = request
+  manager.pending.forget(number, new Set(report.blobs.map((blob) => blob.blobId)))
   if (result.missing > 0)
     manager.log.warn('a server lacks blobs that it had', { number, ...result })
   return result
