@@ -100,7 +100,7 @@ export class Manager {
   /** Block reports of which pages are still to come, by server. */
   readonly reports = new Map<
     number,
-    { reportId: string; blobs: { blobId: string; sizeBytes: number }[] }
+    { reportId: string; beginMs: number; blobs: { blobId: string; sizeBytes: number }[] }
   >()
   readonly #options: ManagerOptions
   readonly #sessions = new Map<string, { row: SessionRow; touchedMs: number }>()

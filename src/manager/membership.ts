@@ -24,8 +24,6 @@ export interface Member {
   /** Has it sent a full block report to this manager? */
   hasReported: boolean
   wantsReport: boolean
-  /** When the report was asked for, on the wall clock: what is younger need not be in it. */
-  reportSinceMs: number
   /** Bytes assigned to it that its own reports do not show yet. */
   assignedBytes: number
   /** Others failed to reach it: avoided until then. */
@@ -53,7 +51,6 @@ export class Membership {
         load: null,
         hasReported: false,
         wantsReport: true,
-        reportSinceMs: 0,
         assignedBytes: 0,
         avoidedUntilMs: 0,
       })
@@ -82,7 +79,6 @@ export class Membership {
       load,
       hasReported: false,
       wantsReport: true,
-      reportSinceMs: 0,
       assignedBytes: 0,
       avoidedUntilMs: 0,
     }

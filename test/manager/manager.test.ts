@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { HoldfastError } from '../../src/errors.ts'
 import { codeOf } from '../server/support/code-of.ts'
-import { blobOf, type ServerActor, Stage } from './support/stage.ts'
+import { blobOf, idOf, type ServerActor, Stage } from './support/stage.ts'
 
 const test = suite('manager')
 const blob = blobOf({ a: [], b: [] })
@@ -100,6 +100,19 @@ test('a report that nothing followed is forgotten in time, and may be made again
   await stage.close()
 })
 
+test('a server that loses a blob while it runs is believed, however young the blob', async () => {
+  const stage = await Stage.open(3)
+  const client = await stage.client(1)
+  const [holder] = await client.store(blob)
+  await stage.clock.pass(60_000)
+  await client.begin()
+  assert.equal(await client.missing('a'), ['present'])
+  const result = await stage.serverActor(holder ?? 0).report([])
+  assert.equal(result, { unknown: 0, missing: 1 })
+  assert.equal(await client.missing('a'), ['send'], 'a thin chunk is sent again')
+  await stage.close()
+})
+
 test('a blob committed while a report of many pages is under way stays good', async () => {
   const stage = await Stage.open(2)
   const client = await stage.client(1)
@@ -109,6 +122,23 @@ test('a blob committed while a report of many pages is under way stays good', as
   await client.store(blob)
   await server.ask('server.report', { ...page, page: 1, last: true })
   assert.equal(await client.missing('a'), ['present'])
+  await stage.close()
+})
+
+test('a snapshot is refused while a piece of it is thin or unknown, and takes it whole', async () => {
+  const stage = await Stage.open(4)
+  const client = await stage.client(1)
+  await client.store(blobOf({ root: ['leaf'], record: ['root'] }, { record: true }))
+  assert.is(await codeOf(client.commit('record')), 'UNKNOWN_EDGE')
+  const leaf = blobOf({ leaf: [] })
+  const [holder] = await client.store(leaf)
+  await stage.clock.pass(10)
+  await stage.serverActor(holder ?? 0).report([])
+  assert.is(await codeOf(client.commit('record')), 'UNDER_REPLICATED')
+  assert.equal(await client.missing('leaf'), ['send'])
+  await client.store(blobOf({ leaf: [], root: ['leaf'] }, { salt: 'again' }))
+  await client.store(blobOf({ record: ['root'] }, { record: true, salt: 'again' }))
+  assert.is((await client.commit('record')).snapshotId, idOf('record'))
   await stage.close()
 })
 
@@ -213,6 +243,19 @@ test('with one server up nothing is assigned', async () => {
   stage.serverActor(2).stop()
   await stage.clock.pass(11_000)
   assert.is(await codeOf(client.assign(blob)), 'NOT_ENOUGH_SERVERS')
+  await stage.close()
+})
+
+test('a blob that is committed already is not assigned again, unless it is thin', async () => {
+  const stage = await Stage.open(3)
+  const client = await stage.client(1)
+  const servers = await client.store(blob)
+  assert.equal(await client.assign(blob), { state: 'replicated', servers: servers.sort() })
+  await stage.clock.pass(10)
+  await stage.serverActor(servers[0] ?? 0).report([])
+  assert.is((await client.assign(blob)).state, 'assigned')
+  await client.store(blob)
+  assert.equal(await client.missing('a', 'b'), ['present', 'present'])
   await stage.close()
 })
 

@@ -126,7 +126,8 @@ export type SnapshotVerdict =
 
 export interface BlockReport {
   readonly server: number
-  /** Replicas committed from then on may be younger than the list: they stay as they are. */
+  /** When its first page came. Blobs committed from then on may be younger than the list: their
+   * replicas stay as they are. */
   readonly beforeMs: number
   readonly blobs: readonly { readonly blobId: string; readonly sizeBytes: number }[]
 }

@@ -25,7 +25,6 @@ export async function registerServer(
   await manager.catalog.putServer({ ...server, publicKey, lastSeenMs })
   const member = manager.membership.register({ ...server, publicKey }, load, manager.clock.nowMs())
   member.lastSeenWallMs = lastSeenMs
-  member.reportSinceMs = lastSeenMs
   manager.log.info('a server is here', { number: server.number, name: server.name })
   return {
     clusterId: manager.clusterId,

@@ -18,7 +18,7 @@ export async function reportBlobs(
   if (!member || member.heardMs === null) throw new HoldfastError('NOT_FOUND', 'register first')
   let report = manager.reports.get(request.number)
   if (request.page === 0) {
-    report = { reportId: request.reportId, blobs: [] }
+    report = { reportId: request.reportId, beginMs: manager.clock.wallMs(), blobs: [] }
     manager.reports.set(request.number, report)
   }
   if (!report || report.reportId !== request.reportId) {
@@ -32,7 +32,7 @@ export async function reportBlobs(
   manager.reports.delete(request.number)
   const result = await manager.catalog.applyReport({
     server: request.number,
-    beforeMs: member.reportSinceMs,
+    beforeMs: report.beginMs,
     blobs: report.blobs,
   })
   member.hasReported = true
