@@ -194,6 +194,16 @@ async function restarted(servers: number, held: Map<number, boolean> = new Map()
   return { stage, client, back, holders, others }
 }
 
+test('safe mode ends when every blob has a copy somewhere, though one server stays away', async () => {
+  const { stage, client, back, holders, others } = await restarted(4)
+  for (const number of others) await back(number)
+  assert.is((await client.status()).safeMode, true, 'nobody has the blob')
+  await back(holders[0] ?? 0)
+  assert.is((await client.status()).safeMode, false, 'one copy of everything is there')
+  assert.equal((await client.missing('new'))[0], 'send')
+  await stage.close()
+})
+
 test('safe mode waits for those that alone have something', async () => {
   const { stage, client, back, others } = await restarted(3)
   for (const number of others) await back(number)

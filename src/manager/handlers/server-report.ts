@@ -37,7 +37,7 @@ export async function reportBlobs(
   })
   member.hasReported = true
   member.wantsReport = false
-  manager.safeMode.check()
+  await manager.safeMode.handleReport()
   const { number } = request
   manager.pending.forget(number, new Set(report.blobs.map((blob) => blob.blobId)))
   if (result.missing > 0)
