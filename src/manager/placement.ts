@@ -30,11 +30,12 @@ export function place(
       member.load?.readOnly === false &&
       freeBytes(member) - wish.sizeBytes >= limits.reserveBytes,
   )
-  const trusted = preferred(fit, (member) => member.avoidedUntilMs <= wish.nowMs)
-  const apart = preferred(trusted, (member) => member.host !== wish.otherHost)
-  const first = draw(apart, random)
+  // In this order: a moment's trouble is no reason to keep both copies in one place.
+  const apart = preferred(fit, (member) => member.host !== wish.otherHost)
+  const trusted = preferred(apart, (member) => member.avoidedUntilMs <= wish.nowMs)
+  const first = draw(trusted, random)
   const second = draw(
-    apart.filter((member) => member !== first),
+    trusted.filter((member) => member !== first),
     random,
   )
   if (!first || !second) return first

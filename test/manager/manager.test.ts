@@ -216,6 +216,56 @@ test('safe mode waits for those that alone have something', async () => {
   await stage.close()
 })
 
+test('a copy on the host of the primary is taken only where there is no other host', async () => {
+  const stage = await Stage.open(0)
+  for (const [number, host] of [
+    [1, 'attic'],
+    [2, 'attic'],
+    [3, 'cellar'],
+  ] as const) {
+    await stage.server(number, { host })
+  }
+  const client = await stage.client(1)
+  for (let round = 0; round < 20; round += 1) {
+    const some = blobOf({ [`chunk ${round}`]: [] })
+    const assigned = await client.assign(some)
+    if (assigned.state !== 'assigned') throw new Error('nothing was assigned')
+    const primary = stage.serverActor(assigned.server.number)
+    // Somebody had trouble with all of them a moment ago.
+    const { server } = await primary.assignBackup(some, assigned.grant)
+    assert.is.not(server.host, assigned.server.host, `round ${round}`)
+    const request = { sessionId: client.sessionId, blobId: some.blobId, sizeBytes: 1 }
+    await client.ask('server.assign', { ...request, exclude: [3] })
+  }
+  await stage.close()
+})
+
+test('a copy that is there already saves sending it, but not on the host of the primary', async () => {
+  for (const [host, expected] of [
+    ['cellar', 2],
+    ['attic', 3],
+  ] as const) {
+    const stage = await Stage.open(0)
+    await stage.server(1, { host: 'attic' })
+    await stage.server(2, { host })
+    await stage.server(3, { host: 'garage' })
+    const client = await stage.client(1)
+    for (let round = 0; round < 10; round += 1) {
+      const some = blobOf({ [`chunk ${round}`]: [] })
+      const request = { sessionId: client.sessionId, blobId: some.blobId, sizeBytes: 1 }
+      const assigned = await client.ask('server.assign', { ...request, exclude: [2, 3] })
+      if (assigned.state !== 'assigned') throw new Error('nothing was assigned')
+      const primary = stage.serverActor(1)
+      const first = await primary.assignBackup(some, assigned.grant, [3])
+      assert.is(first.server.number, 2)
+      await stage.clock.until(stage.serverActor(2).stored(some, first.grant, false))
+      const again = await primary.assignBackup(some, assigned.grant)
+      assert.is(again.server.number, expected, `server 2 holds it in the ${host}`)
+    }
+    await stage.close()
+  }
+})
+
 test('a server speaks for itself only', async () => {
   const stage = await Stage.open(2)
   const { primary, backup, grants } = await underWay(stage)

@@ -78,6 +78,11 @@ test('both copies on one host only where there is no other host', () => {
     const wish = { sizeBytes: 1000, exclude: [1], otherHost: 'attic', nowMs: 0 }
     assert.is(place(members, wish, LIMITS, random)?.host, 'cellar')
   }
+  const [, , cellar] = members
+  assert.ok(cellar)
+  cellar.avoidedUntilMs = 100 // it failed somebody: no reason to keep both copies in the attic
+  const wish = { sizeBytes: 1000, exclude: [1], otherHost: 'attic', nowMs: 0 }
+  assert.is(place(members, wish, LIMITS, random), cellar)
   const alone = { sizeBytes: 1000, exclude: [1, 3], otherHost: 'attic', nowMs: 0 }
   assert.is(place(members, alone, LIMITS, random)?.number, 2)
 })

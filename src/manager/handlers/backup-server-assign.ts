@@ -4,7 +4,8 @@ import { decodeGrant } from '../../identity/index.ts'
 import type { RequestOf, ResponseOf } from '../../messages.ts'
 import type { IncomingCall } from '../../rpc/index.ts'
 import { keyOf, type Manager } from '../manager.ts'
-import { place } from '../placement.ts'
+import type { Member } from '../membership.ts'
+import { type PlacementWish, place } from '../placement.ts'
 
 export async function assignBackupServer(
   manager: Manager,
@@ -24,10 +25,8 @@ export async function assignBackupServer(
   const nowMs = manager.clock.nowMs()
   const exclude = [...request.exclude, primary.number]
   const wish = { sizeBytes: request.sizeBytes, exclude, otherHost: primary.host, nowMs }
-  const up = manager.membership.up(nowMs)
-  const member =
-    alreadyHolding(manager, request.blobId, exclude) ??
-    place(up, wish, manager, () => manager.randomUnit())
+  const placed = place(manager.membership.up(nowMs), wish, manager, () => manager.randomUnit())
+  const member = alreadyHolding(manager, request.blobId, wish, placed) ?? placed
   const server = member && manager.membership.address(member.number)
   if (!member || !server) throw manager.notEnoughServers()
   member.assignedBytes += request.sizeBytes
@@ -40,9 +39,19 @@ export async function assignBackupServer(
   return { server, grant }
 }
 
-/** A server whose replica was reported before the primary had to be replaced: no need to copy. */
-function alreadyHolding(manager: Manager, blobId: string, exclude: readonly number[]) {
-  const holders = manager.pending.get(blobId)?.servers ?? []
-  const up = manager.membership.up(manager.clock.nowMs())
-  return up.find((m) => [...holders].includes(m.number) && !exclude.includes(m.number))
+/** A server whose replica was reported before the primary had to be replaced: no need to copy. Not
+ * one on the primary's host, when there is another. */
+function alreadyHolding(
+  manager: Manager,
+  blobId: string,
+  wish: PlacementWish,
+  placed: Member | null,
+): Member | undefined {
+  const holders = manager.pending.get(blobId)?.servers
+  if (!holders) return undefined
+  const isApart = placed !== null && placed.host !== wish.otherHost
+  return manager.membership
+    .up(wish.nowMs)
+    .filter(({ number }) => holders.has(number) && !wish.exclude.includes(number))
+    .find(({ host }) => !isApart || host !== wish.otherHost)
 }
