@@ -101,7 +101,7 @@ export const MESSAGES = {
   'backup.abort': { request: z.strictObject({ sessionId: SessionId }), response: Empty },
   /** One answer per chunk, in order. present: two good replicas, pinned. send: claimed for you,
    * send it. wait: another backup is sending it, ask again (it becomes `send` when nothing comes
-   * from that backup for 10 s). */
+   * from that backup for 10 s, and after a minute whatever comes). */
   'chunks.missing': {
     request: z.strictObject({
       sessionId: SessionId,

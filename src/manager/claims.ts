@@ -2,7 +2,12 @@
 
 interface Claim {
   readonly sessionId: string
+  readonly sinceMs: number
 }
+
+/** A session that lives on may still never send what it claimed: its file has changed meanwhile, or
+ * it waits for somebody who waits for this chunk. So many times the wait for a silent one. */
+const CLAIM_LIVES = 6
 
 /** In memory only: a manager that restarts lets the first that asks again send. */
 export class Claims {
@@ -20,16 +25,18 @@ export class Claims {
     this.#activeMs.set(sessionId, nowMs)
   }
 
-  /** `send`: the chunk is this session's to send. `wait`: another's, which is still active. */
+  /** `send`: the chunk is this session's to send. `wait`: another's, which is still active and has
+   * not had it for too long. */
   claim(repositoryId: string, chunkId: string, sessionId: string, nowMs: number): 'send' | 'wait' {
     const key = repositoryId + chunkId
     const holder = this.#byChunk.get(key)
     if (holder && holder.sessionId !== sessionId) {
       const activeMs = this.#activeMs.get(holder.sessionId) ?? Number.NEGATIVE_INFINITY
-      if (nowMs - activeMs < this.#claimMs) return 'wait'
+      const isActive = nowMs - activeMs < this.#claimMs
+      if (isActive && nowMs - holder.sinceMs < CLAIM_LIVES * this.#claimMs) return 'wait'
       this.#bySession.get(holder.sessionId)?.delete(key)
     }
-    this.#byChunk.set(key, { sessionId })
+    this.#byChunk.set(key, { sessionId, sinceMs: nowMs })
     const owned = this.#bySession.get(sessionId) ?? new Set()
     owned.add(key)
     this.#bySession.set(sessionId, owned)

@@ -157,6 +157,21 @@ test('the second client waits, and takes over 10 s after the last word of the fi
   await stage.close()
 })
 
+test('a client that lives on and never sends what it claimed does not keep others waiting', async () => {
+  const stage = await Stage.open(2)
+  const [one, two] = [await stage.client(1), await stage.client(2)]
+  await one.missing('a')
+  const answers: string[] = []
+  for (let second = 0; second < 90; second += 5) {
+    await one.touch()
+    answers.push(...(await two.missing('a')))
+    await stage.clock.pass(5_000)
+  }
+  assert.is(answers[0], 'wait')
+  assert.is(answers.at(-1), 'send')
+  await stage.close()
+})
+
 test('claims are forgotten by a restart, and nothing else is', async () => {
   const stage = await Stage.open(3)
   const [one, two] = [await stage.client(1), await stage.client(2)]
