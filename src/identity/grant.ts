@@ -93,18 +93,20 @@ export function decodeGrant(bytes: Uint8Array): DecodedGrant {
   }
 }
 
-/** The grant, or GRANT_REFUSED with what does not fit. */
+/** The grant, or GRANT_REFUSED with what does not fit. Repository and subject where they are known:
+ * the manager meets grants in the hands of others than those that it gave them to. */
 export function checkGrant(
   bytes: Uint8Array,
   expected: {
     kind: GrantKind
     clusterId: string
-    repositoryId: string
+    repositoryId?: string
     blobId: string
-    subject: string
+    subject?: string
     nowMs: number
   },
 ): Grant {
+  const { repositoryId, subject } = expected
   const decoded = decodeGrant(bytes)
   const refuse = (detail: string): never => {
     throw new HoldfastError('GRANT_REFUSED', detail)
@@ -114,8 +116,10 @@ export function checkGrant(
   if (grant.kind !== expected.kind)
     refuse(`it is a ${grant.kind} grant, not a ${expected.kind} one`)
   if (grant.clusterId !== expected.clusterId) refuse('the grant is of another cluster')
-  if (grant.repositoryId !== expected.repositoryId) refuse('the grant is for another repository')
-  if (grant.subject !== expected.subject) refuse('the grant is for another peer')
+  if (repositoryId !== undefined && grant.repositoryId !== repositoryId) {
+    refuse('the grant is for another repository')
+  }
+  if (subject !== undefined && grant.subject !== subject) refuse('the grant is for another peer')
   if (grant.blobId !== null && grant.blobId !== expected.blobId) {
     refuse('the grant is for another blob')
   }

@@ -1,6 +1,6 @@
 // src/manager/manager.ts — who spreads load, confirms replicas and commits snapshots?
 import { HoldfastError } from '../errors.ts'
-import { encodeGrant } from '../identity/index.ts'
+import { checkGrant, encodeGrant, type Grant } from '../identity/index.ts'
 import {
   type Address,
   type Clock,
@@ -257,6 +257,21 @@ export class Manager {
       notBeforeMs: nowMs,
       notAfterMs: nowMs + this.timing.grantMs,
     })
+  }
+
+  /** The grant that a server shows, which the manager gave to somebody. GRANT_REFUSED unless it is
+   * of this kind, for this very blob, and now. */
+  mustBeGranted(
+    grant: Uint8Array,
+    wanted: { kind: 'store' | 'replicate'; blobId: string; sizeBytes: number },
+  ): Grant {
+    const { clusterId } = this
+    const { kind, blobId, sizeBytes } = wanted
+    const checked = checkGrant(grant, { kind, clusterId, blobId, nowMs: this.clock.wallMs() })
+    if (checked.blobId === null || sizeBytes > checked.sizeBytesMax) {
+      throw new HoldfastError('GRANT_REFUSED', 'the grant is for no blob of that size')
+    }
+    return checked
   }
 
   get clusterId(): string {

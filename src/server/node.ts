@@ -1,4 +1,5 @@
 // src/server/node.ts — what do all handlers of one server share?
+import { HoldfastError } from '../errors.ts'
 import { checkGrant, type Grant } from '../identity/index.ts'
 import type { RequestOf } from '../messages.ts'
 import type { Clock, IncomingCall, Peers } from '../rpc/index.ts'
@@ -40,10 +41,10 @@ export interface ServerNode {
 export function mustBeGranted(
   node: ServerNode,
   kind: Grant['kind'],
-  request: { repositoryId: string; blobId: string; grant: Uint8Array },
+  request: { repositoryId: string; blobId: string; grant: Uint8Array; sizeBytes?: number },
   peerKey: Uint8Array,
-): Grant {
-  return checkGrant(request.grant, {
+): void {
+  const grant = checkGrant(request.grant, {
     kind,
     clusterId: node.clusterId,
     repositoryId: request.repositoryId,
@@ -51,6 +52,9 @@ export function mustBeGranted(
     subject: Buffer.from(peerKey).toString('hex'),
     nowMs: node.clock.wallMs(),
   })
+  if ((request.sizeBytes ?? 0) > grant.sizeBytesMax) {
+    throw new HoldfastError('GRANT_REFUSED', `the grant is for ${grant.sizeBytesMax} bytes at most`)
+  }
 }
 
 export type Caller = Pick<IncomingCall<'blob.store'>, 'peer' | 'signal'>

@@ -267,8 +267,9 @@ test('a copy that is there already saves sending it, but not on the host of the 
     const client = await stage.client(1)
     for (let round = 0; round < 10; round += 1) {
       const some = blobOf({ [`chunk ${round}`]: [] })
-      const request = { sessionId: client.sessionId, blobId: some.blobId, sizeBytes: 1 }
-      const assigned = await client.ask('server.assign', { ...request, exclude: [2, 3] })
+      const { blobId, sizeBytes } = some
+      const request = { sessionId: client.sessionId, blobId, sizeBytes, exclude: [2, 3] }
+      const assigned = await client.ask('server.assign', request)
       if (assigned.state !== 'assigned') throw new Error('nothing was assigned')
       const primary = stage.serverActor(1)
       const first = await primary.assignBackup(some, assigned.grant, [3])
@@ -279,6 +280,23 @@ test('a copy that is there already saves sending it, but not on the host of the 
     }
     await stage.close()
   }
+})
+
+test('a report needs a grant for this blob, this purpose and this time', async () => {
+  const stage = await Stage.open(3)
+  const { primary, backup, grants } = await underWay(stage)
+  const other = blobOf({ other: [] })
+  const refused = async (storing: Promise<unknown>): Promise<void> => {
+    assert.is(await stage.clock.until(codeOf(storing)), 'GRANT_REFUSED')
+  }
+  await refused(primary.stored(other, grants.store, true))
+  await refused(primary.stored(blob, grants.replicate, true))
+  await refused(backup.stored(blob, grants.store, false))
+  await refused(backup.stored(blob, Buffer.from('no grant'), false))
+  await stage.clock.pass(900_000 + 301_000)
+  await refused(primary.stored(blob, grants.store, true))
+  await refused(backup.stored(blob, grants.replicate, false))
+  await stage.close()
 })
 
 test('a server speaks for itself only', async () => {

@@ -1,13 +1,29 @@
 // test/server/store-refusals.test.ts — what if the sender lies, vanishes, or sends twice?
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { call } from '../../src/rpc/index.ts'
 import { MemoryStore } from '../../src/server/store/memory-store.ts'
-import { makeBlob } from './support/blobs.ts'
+import { type Blob, makeBlob } from './support/blobs.ts'
+import { grantFor, identityOf, keyOf } from './support/cast.ts'
 import { codeOf } from './support/code-of.ts'
 import { inPieces, World } from './support/world.ts'
 
 const test = suite('server: store, odd senders')
 const blob = makeBlob(21, 900_000)
+
+/** As a primary asks a backup server. */
+async function replicate(world: World, number: number, what: Blob, sizeBytesMax: number) {
+  const session = await world.client(1, number)
+  const { publicKey } = identityOf({ kind: 'client', number: 1 })
+  const { blobId, bytes } = what
+  const wanted = { kind: 'replicate', blobId, subject: keyOf(publicKey), sizeBytesMax } as const
+  const grant = grantFor(world, wanted)
+  const request = { repositoryId: world.repositoryId, blobId, sizeBytes: bytes.length, grant }
+  const body = inPieces(bytes)
+  const result = await call(session, 'blob.replicate', request, { body, clock: world.clock })
+  result.discard()
+  return result.response
+}
 
 test('bytes that are not the blob are kept by nobody', async () => {
   const world = await World.open(3)
@@ -121,6 +137,16 @@ test('the same blob sent twice at once is stored once, and both hear of it', asy
   assert.equal(answers, [{ servers: [1, 2] }, { servers: [1, 2] }])
   assert.equal(world.holders(blob), [1, 2])
   assert.is(world.manager?.assignments.length, 1)
+  await world.close()
+})
+
+test('a backup server takes no more than its grant says', async () => {
+  const world = await World.open(2)
+  const storing = codeOf(replicate(world, 2, blob, blob.bytes.length - 1))
+  assert.is(await world.clock.until(storing), 'GRANT_REFUSED')
+  assert.equal(world.holders(blob), [])
+  await world.clock.until(replicate(world, 2, blob, blob.bytes.length))
+  assert.equal(world.holders(blob), [2])
   await world.close()
 })
 

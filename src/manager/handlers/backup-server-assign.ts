@@ -1,6 +1,5 @@
 // src/manager/handlers/backup-server-assign.ts — which server takes the second copy?
 import { HoldfastError } from '../../errors.ts'
-import { decodeGrant } from '../../identity/index.ts'
 import type { RequestOf, ResponseOf } from '../../messages.ts'
 import type { IncomingCall } from '../../rpc/index.ts'
 import { keyOf, type Manager } from '../manager.ts'
@@ -12,29 +11,29 @@ export async function assignBackupServer(
   request: RequestOf<'backup-server.assign'>,
   call: IncomingCall<'backup-server.assign'>,
 ): Promise<ResponseOf<'backup-server.assign'>> {
-  const decoded = decodeGrant(request.grant)
-  if (!decoded.ok) throw new HoldfastError('GRANT_REFUSED', decoded.defect)
-  const { repositoryId, blobId, notAfterMs } = decoded.grant
-  if (blobId !== request.blobId || notAfterMs < manager.clock.wallMs()) {
-    throw new HoldfastError('GRANT_REFUSED', 'the grant is for another blob, or its time is over')
-  }
+  const { blobId, sizeBytes } = request
+  const { repositoryId } = manager.mustBeGranted(request.grant, {
+    kind: 'store',
+    blobId,
+    sizeBytes,
+  })
   const primary = manager.membership.byPublicKey(keyOf(call.peer))
   if (!primary) throw new HoldfastError('NOT_ALLOWED', 'register first')
 
   manager.avoid(request.exclude)
   const nowMs = manager.clock.nowMs()
   const exclude = [...request.exclude, primary.number]
-  const wish = { sizeBytes: request.sizeBytes, exclude, otherHost: primary.host, nowMs }
+  const wish = { sizeBytes, exclude, otherHost: primary.host, nowMs }
   const placed = place(manager.membership.up(nowMs), wish, manager, () => manager.randomUnit())
-  const member = alreadyHolding(manager, request.blobId, wish, placed) ?? placed
+  const member = alreadyHolding(manager, blobId, wish, placed) ?? placed
   const server = member && manager.membership.address(member.number)
   if (!member || !server) throw manager.notEnoughServers()
-  member.assignedBytes += request.sizeBytes
+  member.assignedBytes += sizeBytes
   const grant = manager.grant('replicate', {
     repositoryId,
     subject: keyOf(call.peer),
-    blobId: request.blobId,
-    sizeBytesMax: request.sizeBytes,
+    blobId,
+    sizeBytesMax: sizeBytes,
   })
   return { server, grant }
 }

@@ -4,7 +4,6 @@
 // reported and the primary has sent the index, all is committed in one transaction.
 import { type BlobIndex, decodeIndex } from '../../chunk/index.ts'
 import { HoldfastError } from '../../errors.ts'
-import { decodeGrant } from '../../identity/index.ts'
 import type { RequestOf, ResponseOf } from '../../messages.ts'
 import type { IncomingCall } from '../../rpc/index.ts'
 import type { Manager } from '../manager.ts'
@@ -20,12 +19,9 @@ export async function storedReplica(
   call: IncomingCall<'replica.stored'>,
 ): Promise<Reply> {
   mustBeServer(call.peer, request.number)
-  const decoded = decodeGrant(request.grant)
-  if (!decoded.ok) throw new HoldfastError('GRANT_REFUSED', decoded.defect)
-  const { repositoryId } = decoded.grant
-  if (decoded.grant.blobId !== request.blobId) {
-    throw new HoldfastError('GRANT_REFUSED', 'the grant is for another blob')
-  }
+  const { blobId, sizeBytes } = request
+  const kind = request.index ? 'store' : 'replicate'
+  const { repositoryId } = manager.mustBeGranted(request.grant, { kind, blobId, sizeBytes })
   const index = request.index ? decodeIndex(request.index, request.sizeBytes) : null
   if (index && index.repositoryId !== repositoryId) {
     throw new HoldfastError('INVALID_REQUEST', 'the blob belongs to another repository')

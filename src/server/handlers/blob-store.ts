@@ -26,10 +26,7 @@ export async function store(
   request: Request,
   call: Call,
 ): Promise<ResponseOf<'blob.store'>> {
-  const grant = mustBeGranted(node, 'store', request, call.peer.publicKey)
-  if (request.sizeBytes > grant.sizeBytesMax) {
-    throw new HoldfastError('GRANT_REFUSED', `the grant is for ${grant.sizeBytesMax} bytes at most`)
-  }
+  mustBeGranted(node, 'store', request, call.peer.publicKey)
   const servers = await node.stores.run(request.blobId, call.signal, (flight) =>
     node.store.sizeBytes(request.blobId) === null
       ? storeNew(node, request, call, flight)
