@@ -150,6 +150,17 @@ test('a backup server takes no more than its grant says', async () => {
   await world.close()
 })
 
+test('a copy of another size is never reported as a copy', async () => {
+  const world = await World.open(3)
+  const cutShort = world.stores.get(2)
+  assert.ok(cutShort)
+  cutShort.sizeBytes = () => 700_000
+  const { servers } = await world.clock.until(world.store(1, blob))
+  assert.equal(servers, [1, 3])
+  assert.is(world.manager?.reported.get(blob.blobId)?.has(2), false)
+  await world.close()
+})
+
 test('a second sender takes over from one that stalls', async () => {
   const world = await World.open(2)
   async function* stalling() {

@@ -1,4 +1,5 @@
 // src/server/handlers/blob-replicate.ts — how does a backup server take its copy?
+import { HoldfastError } from '../../errors.ts'
 import type { RequestOf, ResponseOf } from '../../messages.ts'
 import type { IncomingCall } from '../../rpc/index.ts'
 import { ArrivingBlob } from '../arriving-blob.ts'
@@ -20,8 +21,10 @@ export async function replicate(
   mustBeGranted(node, 'replicate', request, call.peer.publicKey)
   const { blobId, sizeBytes, grant } = request
   await node.replicates.run(blobId, call.signal, async (flight) => {
-    if (node.store.sizeBytes(blobId) === null) await copy(node, request, call, flight)
-    else flight.complete()
+    const heldBytes = node.store.sizeBytes(blobId)
+    if (heldBytes === null) await copy(node, request, call, flight)
+    else if (heldBytes === sizeBytes) flight.complete()
+    else throw new HoldfastError('CORRUPT', `blob ${blobId} has ${heldBytes} bytes here`)
     const untilMs = node.clock.nowMs() + node.timing.backupReportMs
     // On disk it stays, whoever has given up meanwhile: only the stop of the server ends this.
     const options = { signal: node.stopping, untilMs }
