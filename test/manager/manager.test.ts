@@ -142,6 +142,18 @@ test('a snapshot is refused while a piece of it is thin or unknown, and takes it
   await stage.close()
 })
 
+test('after a commit the session is over; the same commit again is answered as before', async () => {
+  const stage = await Stage.open(2)
+  const client = await stage.client(1)
+  await client.store(blobOf({ record: [] }, { record: true }))
+  const first = await client.commit('record')
+  assert.is((await client.status()).sessions, 0)
+  assert.is(await codeOf(client.touch()), 'SESSION_EXPIRED')
+  await client.begin()
+  assert.equal(await client.commit('record'), first)
+  await stage.close()
+})
+
 test('the second client waits, and takes over 10 s after the last word of the first', async () => {
   const stage = await Stage.open(2)
   const [one, two] = [await stage.client(1), await stage.client(2)]

@@ -25,7 +25,7 @@ export interface Catalog {
   sessionCount(): Promise<number>
 
   /** Per chunk: does it rest on `wanted` good replicas on `live` servers? Those are pinned for the
-   * session in the same transaction. */
+   * session in the same transaction. SESSION_EXPIRED when that is gone. */
   pinPresent(query: PinQuery): Promise<boolean[]>
   /** Commits a blob, its replicas and its chunks in one transaction. A chunk that rests well
    * elsewhere stays there; any other is current in this blob from now on. Safe to repeat. */
@@ -35,7 +35,8 @@ export interface Catalog {
   /** In the order asked; null: unknown. */
   locate(repositoryId: string, chunkIds: readonly string[]): Promise<(Place | null)[]>
 
-  /** Checks the reach of the record and commits the snapshot; says what stands in the way. */
+  /** Checks the reach of the record, commits the snapshot and ends the session, or says what stands
+   * in the way. SESSION_EXPIRED when the session is gone, unless the snapshot is committed. */
   commitSnapshot(commit: SnapshotCommit): Promise<SnapshotVerdict>
   snapshots(repositoryId: string): Promise<(SnapshotFields & { snapshotId: string })[]>
 

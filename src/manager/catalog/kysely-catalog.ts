@@ -20,6 +20,7 @@ import type {
 import { countBlobs } from './counts.ts'
 import { wellReplicated } from './replication.ts'
 import { migrate, type Tables } from './schema.ts'
+import { endSession, mustBeOpen } from './sessions.ts'
 import { commitSnapshot } from './snapshot-commit.ts'
 import { WriteQueue } from './write-queue.ts'
 
@@ -164,11 +165,7 @@ export class KyselyCatalog implements Catalog {
   }
 
   async endSession(sessionId: string): Promise<void> {
-    const id = toBytes(sessionId)
-    await this.#writes.run(async (tx) => {
-      await tx.deleteFrom('pins').where('session_id', '=', id).execute()
-      await tx.deleteFrom('sessions').where('session_id', '=', id).execute()
-    })
+    await this.#writes.run((tx) => endSession(tx, sessionId))
   }
 
   async lapseSessions(touchedBeforeMs: number): Promise<string[]> {
@@ -193,6 +190,7 @@ export class KyselyCatalog implements Catalog {
   async pinPresent(query: PinQuery): Promise<boolean[]> {
     const sessionId = toBytes(query.sessionId)
     return await this.#writes.run(async (tx) => {
+      await mustBeOpen(tx, query.sessionId)
       const present = await wellReplicated(tx, query)
       for (const batch of batches([...present], IDS_PER_STATEMENT)) {
         const rows = batch.map((id) => ({ session_id: sessionId, chunk_id: toBytes(id) }))

@@ -8,6 +8,7 @@ import { batches, toBytes, toHex, unpackEdges } from './bytes.ts'
 import type { SnapshotCommit, SnapshotVerdict } from './catalog.ts'
 import { thinBlobs } from './replication.ts'
 import type { Tables } from './schema.ts'
+import { endSession, mustBeOpen } from './sessions.ts'
 
 const IDS_PER_STATEMENT = 1_000
 
@@ -24,6 +25,7 @@ export async function commitSnapshot(
     .where('snapshot_id', '=', snapshotId)
     .executeTakeFirst()
   if (earlier) return { state: 'committed', timeMs: earlier.committed_ms, visited: 0 }
+  await mustBeOpen(tx, commit.sessionId)
   const record = await tx
     .selectFrom('records')
     .select('chunk_id')
@@ -47,6 +49,8 @@ export async function commitSnapshot(
     .insertInto('snapshots')
     .values({ repository_id: repositoryId, snapshot_id: snapshotId, committed_ms: commit.nowMs })
     .execute()
+  // From here on the snapshot holds what the session pinned.
+  await endSession(tx, commit.sessionId)
   return { state: 'committed', timeMs: commit.nowMs, visited: reach.visited }
 }
 

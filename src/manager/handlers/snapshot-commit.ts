@@ -21,6 +21,7 @@ export async function commitSnapshot(
   })
   switch (verdict.state) {
     case 'committed':
+      manager.endedSession(sessionId)
       manager.log.info('a snapshot is stored', { snapshotId, visited: verdict.visited })
       return { snapshotId, timeMs: verdict.timeMs }
     case 'under-replicated': {

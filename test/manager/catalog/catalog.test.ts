@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { openCatalog, openCatalogHere } from '../../../src/manager/catalog/open.ts'
 import { conformance } from './conformance.ts'
 
@@ -18,6 +19,17 @@ for (const [name, open] of [
       reopen: async () => {
         catalog = open(path)
         return catalog
+      },
+      pins: () => {
+        const db = new DatabaseSync(path, { readOnly: true })
+        const rows = db
+          .prepare('select lower(hex(session_id)) session, lower(hex(chunk_id)) chunk from pins')
+          .all()
+        db.close()
+        return rows.map(({ session, chunk }) => ({
+          session: String(session),
+          chunk: String(chunk),
+        }))
       },
       end: async () => {
         await catalog.close()

@@ -1,5 +1,5 @@
 // test/manager/catalog/conformance.ts — does a catalog keep what it promised? Run once per host.
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Catalog, CommittedChunk } from '../../../src/manager/catalog/catalog.ts'
@@ -31,6 +31,8 @@ export function conformance(
   openEmpty: () => Promise<{
     catalog: Catalog
     reopen: () => Promise<Catalog>
+    /** Session and chunk of each pin, as they rest on the disk. */
+    pins: () => { session: string; chunk: string }[]
     end: () => Promise<void>
   }>,
 ): void {
@@ -72,13 +74,24 @@ export function conformance(
       repositoryId: REPOSITORY,
       chunkIds: names.map(idOf),
     })
-  const snapshot = (catalog: Catalog, record: string, live = QUORUM.live) =>
+  const snapshot = async (catalog: Catalog, record: string, live = QUORUM.live) => {
+    const sessionId = await openSession(catalog)
+    return await commitIn(catalog, sessionId, record, live)
+  }
+  const openSession = async (catalog: Catalog): Promise<string> => {
+    const sessionId = randomBytes(16).toString('hex')
+    const publicKey = '04'.repeat(32)
+    const owner = { repositoryId: REPOSITORY, clientName: 'c', publicKey }
+    await catalog.addSession({ sessionId, ...owner, touchedMs: 100 })
+    return sessionId
+  }
+  const commitIn = (catalog: Catalog, sessionId: string, record: string, live = QUORUM.live) =>
     catalog.commitSnapshot({
       live,
       wanted: 2,
       repositoryId: REPOSITORY,
       snapshotId: idOf(record),
-      sessionId: SESSION,
+      sessionId,
       nowMs: 50,
     })
 
@@ -204,6 +217,40 @@ export function conformance(
     // A blob younger than the report need not be in it.
     const young = { server: 1, beforeMs: 5, blobs: [] }
     assert.equal(await catalog.applyReport(young), { unknown: 0, missing: 0 })
+  })
+
+  test('what is called present is pinned by then, and what is missing is not', async (context) => {
+    const { catalog, pins } = context
+    await commit(catalog, 'blob', [chunkOf('a'), chunkOf('b')])
+    await commit(catalog, 'thin', [chunkOf('c')], [1])
+    assert.equal(await present(catalog, ['a', 'c', 'x']), [true, false, false])
+    assert.equal(pins(), [{ session: SESSION, chunk: idOf('a') }])
+    await present(catalog, ['a', 'b'])
+    assert.is(pins().length, 2)
+    await catalog.endSession(SESSION)
+    assert.equal(pins(), [])
+  })
+
+  test('a session that is gone pins nothing and commits nothing', async ({ catalog, pins }) => {
+    await commit(catalog, 'blob', [recordOf('record', [])])
+    await catalog.endSession(SESSION)
+    const codeOf = (error: { code?: string }) => error.code
+    assert.is(await present(catalog, ['record']).catch(codeOf), 'SESSION_EXPIRED')
+    assert.is(await commitIn(catalog, SESSION, 'record').catch(codeOf), 'SESSION_EXPIRED')
+    assert.equal(pins(), [])
+    assert.equal(await catalog.snapshots(REPOSITORY), [])
+  })
+
+  test('a commit ends its session, and is answered again without one', async (context) => {
+    const { catalog, pins } = context
+    await commit(catalog, 'blob', [recordOf('record', [])])
+    await present(catalog, ['record'])
+    const first = await commitIn(catalog, SESSION, 'record')
+    assert.is(first.state, 'committed')
+    assert.equal(pins(), [])
+    assert.is(await catalog.session(SESSION), null)
+    const again = await commitIn(catalog, SESSION, 'record')
+    assert.equal(again, { ...first, visited: 0 })
   })
 
   test('sessions that nobody touches lapse, with their pins', async ({ catalog }) => {
