@@ -39,6 +39,11 @@ export class CheckSlot implements Slot, Watcher {
     this.#handlers.onIds(1)
   }
 
+  /** What the file is made of cannot even be told. */
+  handleUnreadable(): void {
+    this.#missing = true
+  }
+
   askedAll(): void {
     this.#answered()
   }

@@ -4,10 +4,9 @@
 // and folders of older snapshots have lost a copy too; while the manager can't repair by itself,
 // the client that comes by makes a second copy from the one that is left.
 import { type Compressor, nodeEdges, type RepositoryKeys } from '../../chunk/index.ts'
-import { isHoldfastError } from '../../errors.ts'
 import { LIMITS, type ResponseOf } from '../../messages.ts'
 import type { BackupSession } from '../remote/backup-session.ts'
-import { ChunkReader } from '../remote/chunk-reader.ts'
+import { ChunkReader, isLoss } from '../remote/chunk-reader.ts'
 import { type Context, throwIfAborted } from '../remote/context.ts'
 import type { ManagerLink } from '../remote/manager-link.ts'
 import { StoredTree } from '../remote/stored-tree.ts'
@@ -137,8 +136,3 @@ class Mender {
     return thin
   }
 }
-
-const isLoss = (error: unknown): boolean =>
-  (['NOT_FOUND', 'CORRUPT', 'UNREACHABLE', 'DEADLINE_EXCEEDED'] as const).some((code) =>
-    isHoldfastError(error, code),
-  )

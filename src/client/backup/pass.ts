@@ -8,6 +8,7 @@ import type { RepositoryKeys } from '../../chunk/index.ts'
 import type { Problems } from '../events.ts'
 import type { Owners } from '../os/owners.ts'
 import { bytesOfLatin1, displayPath } from '../path.ts'
+import { isLoss } from '../remote/chunk-reader.ts'
 import { breathe, type Context, throwIfAborted } from '../remote/context.ts'
 import type { StoredEntry, StoredTree } from '../remote/stored-tree.ts'
 import type { Excludes } from '../source/excludes.ts'
@@ -165,10 +166,11 @@ export class Pass {
       onMissing: () => void this.#rereads.push(slot),
     })
     this.#window.push(slot)
-    for await (const id of tree.contentIds(known)) {
+    const isWhole = await this.#eachId(tree, known, async (id) => {
       slot.ask(sink, id)
       while (this.#idsAhead >= IDS_AHEAD) await sink.change()
-    }
+    })
+    if (!isWhole) slot.handleUnreadable()
     slot.askedAll()
     counts.unmodifiedFiles += 1
     this.#countFile(item, known.size)
@@ -184,9 +186,29 @@ export class Pass {
     slot.content = await this.#read(slot.item)
     // What the file no longer holds, we shall not send.
     const tree = this.#options.parent!.tree
-    for await (const id of tree.contentIds(slot.known)) this.#options.sink.forget(id)
+    await this.#eachId(tree, slot.known, (id) => this.#options.sink.forget(id))
     this.#settle(slot)
     return true
+  }
+
+  /** False when a node of the parent that lists the ids is lost: then the file itself must tell. */
+  async #eachId(
+    tree: StoredTree,
+    known: StoredEntry,
+    act: (id: string) => void | Promise<void>,
+  ): Promise<boolean> {
+    const ids = tree.contentIds(known)
+    for (;;) {
+      let step: IteratorResult<string>
+      try {
+        step = await ids.next()
+      } catch (error) {
+        if (!isLoss(error)) throw error
+        return false
+      }
+      if (step.done) return true
+      await act(step.value)
+    }
   }
 
   #settle(slot: CheckSlot): void {

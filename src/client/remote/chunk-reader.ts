@@ -208,3 +208,10 @@ export class ChunkReader {
 
 const noReplica = (id: string, blobId: string): HoldfastError =>
   new HoldfastError('NOT_FOUND', `no server that is up has chunk ${id} (blob ${blobId})`)
+
+/** Of what `read` and `load` answer for one chunk: that one is lost, or cannot be had now; others
+ * may well be fine. */
+export const isLoss = (error: unknown): boolean =>
+  (['NOT_FOUND', 'CORRUPT', 'UNREACHABLE', 'DEADLINE_EXCEEDED'] as const).some((code) =>
+    isHoldfastError(error, code),
+  )

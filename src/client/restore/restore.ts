@@ -7,7 +7,7 @@ import { isHoldfastError } from '../../errors.ts'
 import { Problems, type RestoreSummary } from '../events.ts'
 import type { NativeFiles } from '../os/native.ts'
 import { absolutePath, joinPath, ROOT } from '../path.ts'
-import { ChunkReader } from '../remote/chunk-reader.ts'
+import { ChunkReader, isLoss } from '../remote/chunk-reader.ts'
 import { breathe, type Context, throwIfAborted } from '../remote/context.ts'
 import type { ManagerLink } from '../remote/manager-link.ts'
 import { findSnapshot } from '../remote/snapshots.ts'
@@ -130,7 +130,7 @@ class RestoreRun {
     try {
       await this.#folder(entry.subtree!, path, folder)
     } catch (error) {
-      if (!isLossOf(error)) throw error
+      if (!isLoss(error)) throw error
       this.#fail(folder.path, error)
     } finally {
       this.#folders.release(folder)
@@ -154,7 +154,7 @@ class RestoreRun {
         end(null)
       }
     } catch (error) {
-      if (isHoldfastError(error) && !isLossOf(error)) throw error
+      if (isHoldfastError(error) && !isLoss(error)) throw error
       end(error)
     }
   }
@@ -196,7 +196,7 @@ class RestoreRun {
       }
     } catch (error) {
       job.handleFailure(error)
-      if (!isLossOf(error)) throw error
+      if (!isLoss(error)) throw error
       return
     }
     job.settle()
@@ -283,9 +283,3 @@ class RestoreRun {
     }
   }
 }
-
-/** Something of the snapshot is lost or unreadable: the rest may well be fine. */
-const isLossOf = (error: unknown): boolean =>
-  ['NOT_FOUND', 'CORRUPT', 'UNREACHABLE', 'DEADLINE_EXCEEDED'].some((code) =>
-    isHoldfastError(error, code as 'CORRUPT'),
-  )
