@@ -4,14 +4,17 @@ import os from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { chunkId, deriveKeys, encodeSnapshot, TreeWriter } from '../../src/chunk/index.ts'
-import type { NewChunk } from '../../src/client/backup/chunk-sink.ts'
+import { chunkId, deriveKeys, encodeSnapshot, TreeWriter, zstd } from '../../src/chunk/index.ts'
+import { BlobSender } from '../../src/client/backup/blob-sender.ts'
+import { ChunkSink, type NewChunk } from '../../src/client/backup/chunk-sink.ts'
 import { Client } from '../../src/client/client.ts'
 import { openNativeFiles } from '../../src/client/os/native.ts'
+import { BackupSession } from '../../src/client/remote/backup-session.ts'
+import { ManagerLink } from '../../src/client/remote/manager-link.ts'
 import { openSourceFiles, type SourceFiles } from '../../src/client/source/files.ts'
 import { compareTrees } from '../support/compare-trees.ts'
 import { FakeCluster } from './support/fake-cluster.ts'
-import { prng, QUICK_TIMING, realClock } from './support/world.ts'
+import { contextFor, prng, QUICK_TIMING, realClock } from './support/world.ts'
 
 type World = { base: string; source: string; cluster: FakeCluster; client: Client }
 const test = suite<World>('client engine')
@@ -150,8 +153,30 @@ test('a bad copy is named and the other one used; with both bad the rest comes b
   assert.is(names.length, two.summary.files, 'no half file is left')
 })
 
+test('a tree that lies about the length of a chunk makes no file', async (world) => {
+  const { cluster } = world
+  const chunks = lyingSnapshot()
+  const { context } = contextFor(cluster)
+  const owner = { repositoryId: keys.repositoryId, clientName: 'one' }
+  const session = await BackupSession.begin(context, new ManagerLink(context), owner)
+  const sender = new BlobSender(context, session, { ...owner, waitForServers: false })
+  const totals = { newBytes: 0, storedBytes: 0, blobs: 0 }
+  const sink = new ChunkSink(context, session, { keys, compressor: zstd, sender, totals })
+  for (const chunk of chunks) sink.offer(chunk)
+  await sink.finish()
+  const snapshotId = chunks.at(-1)?.id ?? ''
+  await session.call('snapshot.commit', { snapshotId })
+  session.end()
+  const { summary, target } = await restored(world, snapshotId)
+  assert.equal(
+    summary.problems.map(({ code }) => code),
+    ['CORRUPT'],
+  )
+  assert.equal(fs.readdirSync(target), [])
+})
+
 /** Every id is right; the entry says 20 bytes for a chunk of 12. */
-function _lyingSnapshot(): NewChunk[] {
+function lyingSnapshot(): NewChunk[] {
   const plaintext = Buffer.from('twelve bytes')
   const data = { id: chunkId(keys, plaintext), kind: 'data' as const, plaintext, edges: [] }
   const chunks: NewChunk[] = [data]

@@ -1,4 +1,5 @@
 // src/client/restore/batches.ts — which chunks are fetched together, and where do they go?
+import { HoldfastError } from '../../errors.ts'
 import { LIMITS } from '../../messages.ts'
 import type { ChunkRef } from '../backup/file-reader.ts'
 import type { ChunkReader } from '../remote/chunk-reader.ts'
@@ -9,6 +10,8 @@ interface Want {
   readonly job: FileJob
   /** In the content of the job's file. */
   readonly offset: number
+  /** As the tree says; the content after it is laid out accordingly. */
+  readonly length: number
 }
 
 /** Collects what files want and fetches it batch by batch, a few batches at once. A chunk that
@@ -29,10 +32,11 @@ export class Batches {
   /** Waits while too much is under way. Throws what stopped a batch as a whole. */
   async add(job: FileJob, ref: ChunkRef, offset: number): Promise<void> {
     job.expect()
+    const want = { job, offset, length: ref.length }
     const wants = this.#wants.get(ref.id)
-    if (wants) wants.push({ job, offset })
+    if (wants) wants.push(want)
     else {
-      this.#wants.set(ref.id, [{ job, offset }])
+      this.#wants.set(ref.id, [want])
       this.#bytes += ref.length
     }
     const { restoreBatchBytes } = this.#context.limits
@@ -80,7 +84,10 @@ export class Batches {
         this.#wanted(wants, open),
         async (id, plaintext) => {
           open.delete(id)
-          for (const { job, offset } of wants.get(id)!) await job.handleChunk(offset, plaintext)
+          for (const { job, offset, length } of wants.get(id)!) {
+            if (plaintext.length === length) await job.handleChunk(offset, plaintext)
+            else job.handleFailure(anotherLength(id, length, plaintext.length))
+          }
         },
         (id, error) => {
           open.delete(id)
@@ -105,3 +112,6 @@ export class Batches {
     }
   }
 }
+
+const anotherLength = (id: string, said: number, is: number): HoldfastError =>
+  new HoldfastError('CORRUPT', `chunk ${id} has ${is} bytes where the tree says ${said}`)
