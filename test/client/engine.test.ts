@@ -44,7 +44,7 @@ test.before.each((context) => {
 test.after.each(({ base }) => fs.rmSync(base, { recursive: true, force: true }))
 
 /** A time that has passed by the time of the backup: what is younger is read again. */
-const _old = (file: string): void => fs.utimesSync(file, 1_600_000_000, 1_600_000_000)
+const old = (file: string): void => fs.utimesSync(file, 1_600_000_000, 1_600_000_000)
 
 async function restored({ client, base, source }: World, snapshot: string, name = 'target') {
   const target = path.join(base, name)
@@ -151,6 +151,37 @@ test('a bad copy is named and the other one used; with both bad the rest comes b
   assert.ok(two.summary.problems.length >= 1 && two.summary.files >= 1, 'some are lost, not all')
   const names = fs.readdirSync(two.at)
   assert.is(names.length, two.summary.files, 'no half file is left')
+})
+
+test('files that are right already are left, but not what two names share by accident', async (world) => {
+  const { source, client } = world
+  const at = (name: string): string => path.join(source, name)
+  for (const [name, mode] of [
+    ['a', 0o600],
+    ['b', 0o640],
+    ['c', 0o644],
+  ] as const) {
+    fs.writeFileSync(at(name), name === 'c' ? 'other' : 'same content')
+    fs.chmodSync(at(name), mode)
+    old(at(name))
+  }
+  const { snapshot } = await client.backup({ paths: [source] })
+  const there = path.join(world.base, 'target', source)
+  fs.mkdirSync(there, { recursive: true })
+  fs.copyFileSync(at('c'), path.join(there, 'c'))
+  fs.copyFileSync(at('a'), path.join(there, 'a'))
+  fs.linkSync(path.join(there, 'a'), path.join(there, 'b'))
+  fs.linkSync(path.join(there, 'a'), path.join(world.base, 'outside'))
+  for (const name of ['a', 'c']) old(path.join(there, name))
+  fs.chmodSync(path.join(world.base, 'outside'), 0o666)
+  const { summary } = await restored(world, snapshot)
+  assert.is(summary.skippedFiles, 1, 'c')
+  assert.equal(await compareTrees(source, there), [])
+  assert.is(
+    fs.statSync(path.join(world.base, 'outside')).mode & 0o777,
+    0o666,
+    'nobody asked for it',
+  )
 })
 
 test('a tree that lies about the length of a chunk makes no file', async (world) => {

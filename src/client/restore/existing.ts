@@ -9,10 +9,12 @@ import { segmentsOf } from './hole-map.ts'
 /** Up to here a read goes without the thread pool. */
 const SYNC_BYTES_MAX = 256 * 2 ** 10
 
-/** True when size and mtime are those of the entry: worth a look at the content. */
+/** True when size and mtime are those of the entry: worth a look at the content. Not when it has
+ * names that the entry lacks: what is set of one is set of all, wherever they are. */
 export function looksRight(at: Buffer, entry: StoredEntry): boolean {
   const there = lstatSync(at, { bigint: true, throwIfNoEntry: false })
-  return there?.isFile() === true && there.size === BigInt(entry.size) && sameTime(there, entry)
+  if (there?.isFile() !== true || there.nlink > BigInt(entry.hardlink?.links ?? 1)) return false
+  return there.size === BigInt(entry.size) && sameTime(there, entry)
 }
 
 const sameTime = (there: { mtimeNs: bigint }, entry: StoredEntry): boolean =>
