@@ -184,6 +184,21 @@ test('files that are right already are left, but not what two names share by acc
   )
 })
 
+test('the first name of a file cannot be made: its other names come back all the same', async (world) => {
+  const { source, client } = world
+  fs.writeFileSync(path.join(source, 'a'), 'linked')
+  fs.linkSync(path.join(source, 'a'), path.join(source, 'b'))
+  fs.linkSync(path.join(source, 'a'), path.join(source, 'c'))
+  const { snapshot } = await client.backup({ paths: [source] })
+  const there = path.join(world.base, 'target', source)
+  fs.mkdirSync(path.join(there, 'a/in the way'), { recursive: true })
+  const { summary } = await restored(world, snapshot)
+  assert.is(summary.exitCode, 3)
+  assert.is(summary.problems.length, 1)
+  assert.is(fs.readFileSync(path.join(there, 'b'), 'utf8'), 'linked')
+  assert.is(fs.statSync(path.join(there, 'b')).ino, fs.statSync(path.join(there, 'c')).ino)
+})
+
 test('a tree that lies about the length of a chunk makes no file', async (world) => {
   const { cluster } = world
   const chunks = lyingSnapshot()

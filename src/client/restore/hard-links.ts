@@ -1,10 +1,12 @@
 // src/client/restore/hard-links.ts — which names in the target are one file?
 import type { LinkSource } from './target-entry.ts'
 
-type Outcome = LinkSource | null
+/** lost: nobody can have the content. again: this name failed, another one may do. */
+export type Outcome = LinkSource | 'lost' | 'again'
+
 interface Group {
-  /** undefined: its first name is under way; null: it failed. */
-  first: Outcome | undefined
+  /** null: the name that is restored as a file is under way. */
+  first: Outcome | null
   waiting: ((first: Outcome) => void)[]
   /** Names not met yet, when all are in the snapshot. */
   left: number
@@ -15,16 +17,20 @@ interface Group {
 export class HardLinks {
   readonly #groups = new Map<string, Group>()
 
-  /** first: restore it, and call `settle` in the end. link: `then` is called when the first name is
-   * there (or null: it could not be restored). */
+  /** first: restore it, and call `settle` in the end. link: `then` is called once the first name is
+   * there or `lost`; with `again` this one is to be restored, and settled, in its place. */
   meet(key: string, links: number, then: (first: Outcome) => void): 'first' | 'link' {
     const group = this.#groups.get(key)
     if (!group) {
-      this.#groups.set(key, { first: undefined, waiting: [], left: links - 1 })
+      this.#groups.set(key, { first: null, waiting: [], left: links - 1 })
       return 'first'
     }
     group.left -= 1
-    if (group.first === undefined) group.waiting.push(then)
+    if (group.first === 'again') {
+      group.first = null
+      return 'first'
+    }
+    if (group.first === null) group.waiting.push(then)
     else then(group.first)
     this.#forget(key, group)
     return 'link'
@@ -33,12 +39,17 @@ export class HardLinks {
   settle(key: string, first: Outcome): void {
     const group = this.#groups.get(key)
     if (!group) return
+    const next = first === 'again' ? group.waiting.shift() : undefined
+    if (next) {
+      next('again')
+      return
+    }
     group.first = first
     for (const then of group.waiting.splice(0)) then(first)
     this.#forget(key, group)
   }
 
   #forget(key: string, group: Group): void {
-    if (group.left <= 0 && group.first !== undefined) this.#groups.delete(key)
+    if (group.left <= 0 && group.first !== null) this.#groups.delete(key)
   }
 }

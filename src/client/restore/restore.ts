@@ -17,7 +17,7 @@ import { Batches } from './batches.ts'
 import { problemFor } from './entry-problem.ts'
 import { holdsContent, looksRight } from './existing.ts'
 import { FileJob, type FileJobHandlers } from './file-job.ts'
-import { HardLinks } from './hard-links.ts'
+import { HardLinks, type Outcome } from './hard-links.ts'
 import { Include } from './include.ts'
 import { type LinkSource, TargetEntry } from './target-entry.ts'
 import { type TargetFolder, TargetFolders } from './target-folders.ts'
@@ -59,6 +59,8 @@ class RestoreRun {
   readonly #folders: TargetFolders
   readonly #include: Include
   readonly #links = new HardLinks()
+  /** Names that take the place of a first name which failed. */
+  readonly #retries: (() => Promise<void>)[] = []
   readonly #reader: ChunkReader
   readonly #tree: StoredTree
   readonly #batches: Batches
@@ -90,6 +92,10 @@ class RestoreRun {
     try {
       await this.#folder(record.root, ROOT, target)
       await this.#batches.drain()
+      for (let retry = this.#retries.shift(); retry; retry = this.#retries.shift()) {
+        await retry()
+        await this.#batches.drain()
+      }
     } catch (error) {
       await this.#batches.abandon(error)
       throw error
@@ -143,9 +149,16 @@ class RestoreRun {
     const { hardlink } = entry
     const key = hardlink ? `${hardlink.device}:${hardlink.inode}` : null
     if (hardlink && key !== null) {
-      const role = this.#links.meet(key, hardlink.links, (first) => this.#link(entry, place, first))
+      const role = this.#links.meet(key, hardlink.links, (first) => {
+        if (first === 'again') this.#retries.push(() => this.#content(entry, place, key))
+        else this.#link(entry, place, first)
+      })
       if (role === 'link') return
     }
+    await this.#content(entry, place, key)
+  }
+
+  async #content(entry: StoredEntry, place: TargetEntry, key: string | null): Promise<void> {
     const end = (error: unknown | null): void => this.#end(entry, place, key, error)
     try {
       if (entry.type === 'file') await this.#file(entry, place, end)
@@ -210,10 +223,10 @@ class RestoreRun {
     }
   }
 
-  #link(entry: StoredEntry, place: TargetEntry, first: LinkSource | null): void {
+  #link(entry: StoredEntry, place: TargetEntry, first: LinkSource | 'lost'): void {
     let problem: unknown = null
     try {
-      if (first) place.putLink(first)
+      if (first !== 'lost') place.putLink(first)
       else problem = Object.assign(new Error('its other name failed'), { code: 'ENOENT' })
     } catch (error) {
       problem = error
@@ -223,7 +236,7 @@ class RestoreRun {
 
   /** Of every entry but folders, whichever way it went. */
   #end(entry: StoredEntry, place: TargetEntry, key: string | null, error: unknown | null): void {
-    let source: LinkSource | null = null
+    let source: Outcome = isHoldfastError(error) ? 'lost' : 'again'
     if (error !== null) this.#fail(place.path, error)
     else if (entry.type === 'file') {
       this.#counts.files += 1
