@@ -138,8 +138,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
     }
     if (this.state !== 'open') return
     if (this.#acks.isDuplicate(packetNumber)) {
-      this.#counts.duplicates += 1
-      this.#acks.requestNow(nowMs)
+      this.#counts.duplicates += 1 // Told before, and told again with the next ACK.
       return
     }
     this.#lastReceivedMs = nowMs

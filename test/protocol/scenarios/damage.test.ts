@@ -32,6 +32,11 @@ const scenarios: Scenario[] = [
       stage.transfer(connection, 4 * MIB, 20_000)
       const acks = stage.down.counts.sent
       assert.ok(acks < stage.up.counts.sent * 2, `${acks} packets back: an ACK storm`)
+      stage.world.run(1_000)
+      const [sent, { turns }] = [stage.up.counts.sent, stage.client.host.counts]
+      stage.world.run(10_000)
+      assert.ok(stage.up.counts.sent - sent <= 4, 'ACKs of ACKs, for ever')
+      assert.ok(stage.client.host.counts.turns - turns < 500, 'an idle loop that spins')
     },
     happened: (report) => report.duplicated > 2_000 && report.retransmittedBytes === 0,
   },
