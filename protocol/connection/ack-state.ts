@@ -1,11 +1,12 @@
 // protocol/connection/ack-state.ts — which packets came, and when do we owe the peer an ACK?
 import type { FrameWriter } from '../wire/frames.ts'
-import { ACK_RANGES_MAX, FRAME, varintBytes } from '../wire/frames.ts'
+import { ACK_RANGES_MAX, FRAME, VARINT_MAX, varintBytes } from '../wire/frames.ts'
 import { ACK_DELAY_MS_MAX, ACK_RANGES_KEPT, EAGER_ACK_PACKETS, PACKETS_PER_ACK } from './limits.ts'
 import { RangeSet } from './ranges.ts'
 
 const ACK_HEAD_BYTES = 12
 const GAPS_BEFORE_ACK = 16
+const DELAY_US_MAX = 2 ** 32 - 1
 
 export class AckState {
   readonly #received = new RangeSet()
@@ -75,16 +76,18 @@ export class AckState {
     if (count === 0 || writer.roomBytes < ACK_HEAD_BYTES + 4) return false
     writer.u8(FRAME.ack)
     writer.u48((ends[count - 1] as number) - 1)
-    writer.u32(Math.max(0, Math.round((nowMs - this.#largestAtMs) * 1000)))
+    const delayUs = Math.round((nowMs - this.#largestAtMs) * 1000)
+    writer.u32(Math.min(DELAY_US_MAX, Math.max(0, delayUs)))
     const countAt = writer.offset
     writer.u8(0)
     let written = 0
     let previousLow = 0
     for (let i = count - 1; i >= 0 && written < ACK_RANGES_MAX; i -= 1) {
-      const low = starts[i] as number
       const high = (ends[i] as number) - 1
-      const length = high - low
+      const length = Math.min(high - (starts[i] as number), VARINT_MAX)
+      const low = high - length
       const gap = written === 0 ? 0 : previousLow - high - 2
+      if (gap > VARINT_MAX) break // A peer that leaps so far has no use for what lies behind.
       const bytes = varintBytes(length) + (written === 0 ? 0 : varintBytes(gap))
       if (writer.roomBytes < bytes) break
       if (written > 0) writer.varint(gap)

@@ -55,6 +55,7 @@ export function readHeader(
   out.crc = bytes.getUint32(offset + 12, true)
   const high = bytes.getUint32(offset + 16, false)
   out.packetNumber = high * 2 ** 32 + bytes.getUint32(offset + 20, false)
+  if (out.version !== VERSION || out.packetNumber >= PACKET_NUMBER_MAX) return false
   return out.lengthBytes >= HEADER_BYTES + TAG_BYTES && offset + out.lengthBytes <= end
 }
 

@@ -1,0 +1,160 @@
+// test/protocol/connection/raw-peer.ts — a peer that says whatever it is told to, rules or no rules
+import type {
+  Connection,
+  EndpointEvent,
+  EndpointOptions,
+} from '../../../protocol/connection/api.ts'
+import { createCoreEndpoint } from '../../../protocol/connection/endpoint.ts'
+import { mac1, writeHello } from '../../../protocol/handshake/messages.ts'
+import { packetCrc } from '../../../protocol/wire/crc.ts'
+import { FRAME, FrameWriter } from '../../../protocol/wire/frames.ts'
+import { HEADER_BYTES, PACKET, TAG_BYTES, writeHeader } from '../../../protocol/wire/header.ts'
+import { Random } from '../../sim/random.ts'
+
+const FROM = { host: '10.0.0.2', port: 2 }
+const SERVER_KEY = new Uint8Array(32).fill(2)
+const OWN_CID = [0x0a0a0a0a, 0x0b0b0b0b] as const
+const PARAMETERS = {
+  version: 1,
+  idleTimeoutMs: 30_000,
+  ackDelayMsMax: 7,
+  streamWindowBytes: 1 << 20,
+  connectionWindowBytes: 3 << 19,
+  streamsMax: 1_024,
+  mtuBytes: 1_472,
+  crc: 'full' as const,
+}
+
+export type WriteFrames = (writer: FrameWriter) => void
+
+/** Speaks to a real acceptor in the same process; time moves only when told to. */
+export class RawPeer {
+  nowMs = 1_000
+  packetNumber = 0
+  readonly random = new Random(1, 'raw peer')
+  readonly endpoint
+  readonly events: EndpointEvent[] = []
+  /** What the acceptor sent since this was last emptied. */
+  readonly heard: Buffer[] = []
+  readonly #out = { bytes: new Uint8Array(65_536), lengthBytes: 0, segmentBytes: 0, to: FROM }
+  #cid: readonly [number, number] = [0, 0]
+
+  constructor(options: Partial<EndpointOptions> = {}) {
+    const identity = {
+      publicKey: SERVER_KEY,
+      secretKey: new Uint8Array(32),
+      certificate: new Uint8Array(0),
+    }
+    const random = new Random(1, 'acceptor')
+    this.endpoint = createCoreEndpoint({
+      identity,
+      random: (lengthBytes) => random.bytes(lengthBytes),
+      ...options,
+    })
+  }
+
+  /** A HELLO with a fresh ephemeral key, as one packet. */
+  makeHello(parameters: Partial<typeof PARAMETERS> = {}): Buffer {
+    const packet = Buffer.alloc(2_048)
+    const length = writeHello(
+      packet,
+      {
+        ephemeral: this.random.bytes(32),
+        publicKey: new Uint8Array(32).fill(1),
+        certificate: new Uint8Array(0),
+        parameters: { ...PARAMETERS, ...parameters },
+      },
+      new Uint8Array(0),
+    )
+    const bytes = packet.subarray(0, length)
+    writeHeader(viewOf(bytes), {
+      version: 1,
+      type: PACKET.hello,
+      keyPhase: 0,
+      lengthBytes: length,
+      cidLow: 7,
+      cidHigh: 7,
+      packetNumber: 0,
+    })
+    bytes.writeUInt32LE(OWN_CID[0], 24)
+    bytes.writeUInt32LE(OWN_CID[1], 28)
+    mac1(bytes, SERVER_KEY).copy(bytes, length - TAG_BYTES)
+    return sealed(bytes)
+  }
+
+  /** Up to an open connection. */
+  connect(parameters: Partial<typeof PARAMETERS> = {}): Connection {
+    this.deliver(this.makeHello(parameters))
+    this.turn()
+    const accept = this.heard.splice(0).find((packet) => ((packet[1]! >> 1) & 15) === PACKET.accept)
+    if (!accept) throw new Error('no ACCEPT')
+    this.#cid = [accept.readUInt32LE(24), accept.readUInt32LE(28)]
+    this.send((writer) => writer.u8(FRAME.ping))
+    const accepted = this.events.find((event) => event.type === 'accepted')
+    if (!accepted) throw new Error('no connection')
+    return accepted.connection
+  }
+
+  deliver(datagram: Uint8Array): void {
+    this.endpoint.handleDatagram(this.nowMs, datagram, FROM)
+  }
+
+  /** One DATA packet with the next number, or with the given one, padded to `padToBytes`. */
+  makePacket(write: WriteFrames, packetNumber = this.packetNumber++, padToBytes = 0): Buffer {
+    const packet = Buffer.alloc(65_507)
+    const writer = new FrameWriter(packet)
+    writer.offset = HEADER_BYTES
+    writer.end = packet.length - TAG_BYTES
+    write(writer)
+    const lengthBytes = Math.max(writer.offset + TAG_BYTES, padToBytes)
+    const [cidLow, cidHigh] = this.#cid
+    const header = { version: 1, type: PACKET.data, keyPhase: 0, lengthBytes, cidLow, cidHigh }
+    const bytes = Buffer.from(new Uint8Array(packet.subarray(0, lengthBytes)).buffer)
+    writeHeader(viewOf(bytes), { ...header, packetNumber })
+    return sealed(bytes)
+  }
+
+  /** Sends one packet and lets the acceptor answer. */
+  send(write: WriteFrames, packetNumber?: number): void {
+    this.deliver(this.makePacket(write, packetNumber))
+    this.turn()
+  }
+
+  /** One turn of a driver: timers, events, packets. */
+  turn(): void {
+    if (this.endpoint.pollTimeout() <= this.nowMs) this.endpoint.handleTimeout(this.nowMs)
+    for (let e = this.endpoint.pollEvent(); e; e = this.endpoint.pollEvent()) this.events.push(e)
+    this.transmit()
+    for (let e = this.endpoint.pollEvent(); e; e = this.endpoint.pollEvent()) this.events.push(e)
+  }
+
+  transmit(): void {
+    while (this.endpoint.pollTransmit(this.nowMs, this.#out)) {
+      this.heard.push(Buffer.from(this.#out.bytes.subarray(0, this.#out.lengthBytes)))
+    }
+  }
+
+  /** Lets time pass as a driver would; how many timeouts that took. */
+  pass(forMs: number): number {
+    const untilMs = this.nowMs + forMs
+    let timeouts = 0
+    for (;;) {
+      const dueMs = this.endpoint.pollTimeout()
+      if (dueMs > untilMs) break
+      this.nowMs = Math.max(this.nowMs + 0.001, dueMs)
+      timeouts += 1
+      this.turn()
+      if (timeouts > 10_000) break
+    }
+    this.nowMs = untilMs
+    return timeouts
+  }
+}
+
+const viewOf = (bytes: Buffer): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+
+function sealed(packet: Buffer): Buffer {
+  packet.writeUInt32LE(packetCrc(packet, 'full'), 12)
+  return packet
+}
