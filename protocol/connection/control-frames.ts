@@ -30,7 +30,7 @@ export class ControlFrames {
       this.ping ||
       this.handshakeDone ||
       this.drain ||
-      s.owedConnectionLimit ||
+      s.window.isOwed ||
       s.owedBlockedAt >= 0 ||
       s.owedStreamLimits.size > 0 ||
       s.owedResets.size > 0 ||
@@ -66,10 +66,10 @@ export class ControlFrames {
       writer.u32(s.lastPeerStream)
       frames.push(sent(FRAME.drain))
     }
-    if (s.owedConnectionLimit && fits(writer)) {
-      s.owedConnectionLimit = false
+    if (s.window.isOwed && fits(writer)) {
+      s.window.isOwed = false
       writer.u8(FRAME.maxData)
-      writer.u48(s.receiveLimit)
+      writer.u48(s.window.limit)
       frames.push(sent(FRAME.maxData))
     }
     if (s.owedBlockedAt >= 0 && fits(writer)) {
@@ -146,7 +146,7 @@ export class ControlFrames {
         this.drain = true
         return
       case FRAME.maxData:
-        s.owedConnectionLimit = true
+        s.window.isOwed = true
         return
       case FRAME.dataBlocked:
         if (frame.offset === s.sendLimit && s.sentBytes >= s.sendLimit)

@@ -1,6 +1,12 @@
 // protocol/connection/receive-stream.ts — how do pieces that arrive in any order become a stream?
 
-export const PIECES_MAX = 1024 // out of order, per stream: a hole-maker can't cost more (§1 limits)
+/** Out of order, per stream and per connection: a maker of holes can't cost more. Pieces of fair
+ * size are bounded by the windows alone, as many as they may be on a long, fast path. */
+const PIECES_MAX = 1024
+export const CONNECTION_PIECES_MAX = 8192
+export const FAIR_PIECE_BYTES = 512
+/** Shorter ones are joined, in blocks that grow up to this size. */
+const BLOCK_BYTES = 4096
 
 /** From here on a piece is handed out as it came: a copy costs more than one more push does. */
 const LARGE_PIECE_BYTES = 16_384
@@ -25,6 +31,9 @@ export class ReceiveStream {
   #ready: Uint8Array[] = []
   #readyHead = 0
   readonly #pieces: { offset: number; bytes: Uint8Array }[] = []
+  /** Where short pieces are joined, and how much of it is in use. */
+  #block: Uint8Array | null = null
+  #blockBytes = 0
 
   constructor(id: number, windowBytes: number) {
     this.id = id
@@ -45,6 +54,11 @@ export class ReceiveStream {
     return this.finalSize !== null && this.#contiguous === this.finalSize
   }
 
+  /** How many pieces wait for what is missing before them. */
+  get pieceCount(): number {
+    return this.#pieces.length
+  }
+
   /** Fixes the final size; false when it contradicts what is known (RFC 9000 §4.5). */
   setFinalSize(size: number): boolean {
     if (this.finalSize !== null && this.finalSize !== size) return false
@@ -59,13 +73,15 @@ export class ReceiveStream {
     if (this.finalSize !== null && end > this.finalSize) return 'final-size'
     if (fin && !this.setFinalSize(end)) return 'final-size'
     if (end > this.highest) this.highest = end
-    if (this.isReset || this.stopped || end <= this.#contiguous) {
-      if (this.stopped && end > this.#contiguous && offset <= this.#contiguous) this.#skipTo(end)
+    if (this.isReset || this.stopped) {
+      this.#contiguous = this.highest // nobody waits for what is missing
+      this.consumed = this.highest
       return 'ok'
     }
+    if (end <= this.#contiguous) return 'ok'
     if (offset <= this.#contiguous) {
       this.#append(offset, bytes)
-      this.#drainPieces()
+      if (this.#pieces.length > 0) this.#drainPieces()
       return 'ok'
     }
     return this.#keep(offset, bytes) ? 'ok' : 'too-many-pieces'
@@ -73,13 +89,31 @@ export class ReceiveStream {
 
   #append(offset: number, bytes: Uint8Array): void {
     const fresh = offset === this.#contiguous ? bytes : bytes.subarray(this.#contiguous - offset)
-    this.#ready.push(fresh)
     this.#contiguous += fresh.length
+    const last = this.#ready.length - 1
+    const joined = last < this.#readyHead ? null : this.#join(this.#ready[last]!, fresh)
+    if (joined) this.#ready[last] = joined
+    else this.#ready.push(compact(fresh))
   }
 
-  #skipTo(end: number): void {
-    this.#contiguous = end
-    this.consumed = end
+  /** Both in one, in a block of our own, where they are short; else null. */
+  #join(before: Uint8Array, bytes: Uint8Array): Uint8Array | null {
+    if (bytes.length >= FAIR_PIECE_BYTES || before.length + bytes.length > BLOCK_BYTES) return null
+    let start = before.byteOffset
+    const end = start + before.length
+    const isOurs = before.buffer === this.#block?.buffer && end === this.#blockBytes
+    if (!isOurs && before.length >= FAIR_PIECE_BYTES) return null
+    let block = this.#block
+    if (!block || !isOurs || end + bytes.length > block.length) {
+      block = new Uint8Array(Math.min(BLOCK_BYTES, 2 * (before.length + bytes.length)))
+      block.set(before)
+      this.#block = block
+      this.#blockBytes = before.length
+      start = 0
+    }
+    block.set(bytes, this.#blockBytes)
+    this.#blockBytes += bytes.length
+    return block.subarray(start, this.#blockBytes)
   }
 
   /** Inserts between its neighbours and cuts what they hold already. */
@@ -91,7 +125,7 @@ export class ReceiveStream {
       if ((this.#pieces[middle] as { offset: number }).offset <= offset) low = middle + 1
       else high = middle
     }
-    const before = this.#pieces[low - 1]
+    const before = low > 0 ? this.#pieces[low - 1] : undefined
     let start = offset
     let end = offset + bytes.length
     if (before) start = Math.max(start, before.offset + before.bytes.length)
@@ -107,11 +141,17 @@ export class ReceiveStream {
       }
     }
     if (start >= end) return true
-    if (this.#pieces.length - remove >= PIECES_MAX) return false
-    this.#pieces.splice(low, remove, {
-      offset: start,
-      bytes: bytes.subarray(start - offset, end - offset),
-    })
+    const fresh = bytes.subarray(start - offset, end - offset)
+    const isNext = before !== undefined && before.offset + before.bytes.length === start
+    const joined = isNext ? this.#join(before.bytes, fresh) : null
+    if (joined && before) {
+      before.bytes = joined
+      if (remove > 0) this.#pieces.splice(low, remove)
+      return true
+    }
+    const piecesMax = PIECES_MAX + (this.highest - this.#contiguous) / FAIR_PIECE_BYTES
+    if (this.#pieces.length - remove >= piecesMax) return false
+    this.#pieces.splice(low, remove, { offset: start, bytes: compact(fresh) })
     return true
   }
 
@@ -168,10 +208,15 @@ export class ReceiveStream {
     this.#ready = []
     this.#readyHead = 0
     this.#pieces.length = 0
+    this.#block = null
     this.#contiguous = this.highest
     this.consumed = this.highest
   }
 }
+
+/** Its own memory, where it would keep a datagram alive of which it is a small part. */
+const compact = (piece: Uint8Array): Uint8Array =>
+  fillsItsMemory(piece) ? piece : Uint8Array.prototype.slice.call(piece)
 
 /** A piece may keep its datagram's memory alive only while it is most of it. */
 const fillsItsMemory = (piece: Uint8Array): boolean => piece.length * 2 >= piece.buffer.byteLength

@@ -2,6 +2,7 @@
 import type { TransportLimits } from './api.ts'
 import { CLOSE_CODE } from './limits.ts'
 import { ReceiveStream } from './receive-stream.ts'
+import { RENEW_RATIO, ReceiveWindow } from './receive-window.ts'
 import { Scheduler } from './scheduler.ts'
 import { SendStream } from './send-stream.ts'
 import type { PeerLimits, StreamsHost } from './stream-events.ts'
@@ -21,7 +22,6 @@ export class Streams {
   readonly owedResets = new Set<number>()
   readonly owedStops = new Map<number, number>()
   readonly owedStreamBlocked = new Map<number, number>()
-  owedConnectionLimit = false
   owedStreamsLimit = [false, false]
   owedBlockedAt = -1
   readonly limits: TransportLimits
@@ -40,19 +40,14 @@ export class Streams {
   sendLimit = 0
   sentBytes = 0
   #blockedTold = -1
-  /** Receiving: our limit, the sum of highest offsets, what the application has read. */
-  receiveLimit: number
-  #windowBytes: number
-  #receivedBytes = 0
-  #consumedBytes = 0
-  #updatedMs = 0
+  /** Connection flow control, receiving. */
+  readonly window: ReceiveWindow
 
   constructor(isInitiator: boolean, limits: TransportLimits, host: StreamsHost) {
     this.#isInitiator = isInitiator
     this.limits = limits
     this.#host = host
-    this.#windowBytes = limits.connectionWindowBytes
-    this.receiveLimit = limits.connectionWindowBytes
+    this.window = new ReceiveWindow(limits.connectionWindowBytes, limits.connectionWindowBytesMax)
     this.acceptMax = [limits.streamsMax, limits.streamsMax]
   }
 
@@ -186,22 +181,15 @@ export class Streams {
   /** Opens the windows as bytes are read; doubles them when they are what holds the peer back. */
   #credit(stream: ReceiveStream, bytes: number, nowMs: number, rttMs: number): void {
     const { limits } = this
-    this.#consumedBytes += bytes
-    if (stream.finalSize === null && stream.limit - stream.consumed <= stream.windowBytes * 0.75) {
+    this.window.handleRead(bytes, nowMs, rttMs)
+    const leftBytes = stream.limit - stream.consumed
+    if (stream.finalSize === null && leftBytes <= stream.windowBytes * RENEW_RATIO) {
       if (nowMs - stream.lastUpdateMs < 2 * rttMs) {
         stream.windowBytes = Math.min(stream.windowBytes * 2, limits.streamWindowBytesMax)
       }
       stream.lastUpdateMs = nowMs
       stream.limit = stream.consumed + stream.windowBytes
       this.owedStreamLimits.add(stream.id)
-    }
-    if (this.receiveLimit - this.#consumedBytes <= this.#windowBytes * 0.75) {
-      if (nowMs - this.#updatedMs < 2 * rttMs) {
-        this.#windowBytes = Math.min(this.#windowBytes * 2, limits.connectionWindowBytesMax)
-      }
-      this.#updatedMs = nowMs
-      this.receiveLimit = this.#consumedBytes + this.#windowBytes
-      this.owedConnectionLimit = true
     }
   }
 
@@ -227,10 +215,9 @@ export class Streams {
   /** Returns unread bytes to the connection's window. */
   #giveUp(stream: ReceiveStream): void {
     const unread = stream.highest - stream.consumed
+    this.window.pieces -= stream.pieceCount
     stream.discard()
-    this.#consumedBytes += unread
-    this.receiveLimit = this.#consumedBytes + this.#windowBytes
-    this.owedConnectionLimit = true
+    this.window.giveBack(unread)
   }
 
   // — the peer's side —
@@ -241,20 +228,22 @@ export class Streams {
     if (!stream) return
     const end = offset + bytes.length
     const fresh = Math.max(0, end - stream.highest)
-    if (end > stream.limit || this.#receivedBytes + fresh > this.receiveLimit) {
+    if (end > stream.limit || !this.window.allows(fresh)) {
       this.#host.fail(CLOSE_CODE.flowControl, `stream ${id}: ${end} is over its limit`)
       return
     }
     const before = stream.readableBytes
+    const piecesBefore = stream.pieceCount
     const result = stream.insert(offset, bytes, fin)
-    if (result !== 'ok') {
+    this.window.pieces += stream.pieceCount - piecesBefore
+    this.window.handleReceived(fresh)
+    if (result !== 'ok' || this.window.isCrowded) {
       const code = result === 'final-size' ? CLOSE_CODE.finalSize : CLOSE_CODE.tooMuchDisorder
-      this.#host.fail(code, `stream ${id}: ${result}`)
+      this.#host.fail(code, `stream ${id}: ${result === 'ok' ? 'too many pieces' : result}`)
       return
     }
-    this.#receivedBytes += fresh
     if (stream.stopped || stream.isReset) {
-      this.#consumedBytes += fresh
+      this.window.giveBack(fresh)
       if (stream.finalSize !== null) this.collect(id)
       return
     }
@@ -274,12 +263,17 @@ export class Streams {
     // Only what a FIN has completed before is safe from a reset (RFC 9000 §3.2): without one, all
     // bytes up to the final size are still not all that the sender meant to say.
     const wasComplete = stream.isComplete
-    if (finalSize > stream.limit || !stream.setFinalSize(finalSize)) {
+    const unseen = finalSize - stream.highest
+    if (finalSize > stream.limit || !this.window.allows(unseen)) {
+      this.#host.fail(CLOSE_CODE.flowControl, `stream ${id}: ${finalSize} is over its limit`)
+      return
+    }
+    if (!stream.setFinalSize(finalSize)) {
       this.#host.fail(CLOSE_CODE.finalSize, `stream ${id}: final size ${finalSize}`)
       return
     }
     if (wasComplete) return
-    this.#receivedBytes += finalSize - stream.highest
+    this.window.handleReceived(unseen)
     stream.highest = finalSize
     stream.isReset = true
     stream.resetCode = code
@@ -321,7 +315,7 @@ export class Streams {
 
   /** The peer says that a limit holds it back: tell it the limit again (an update was lost). */
   handleBlocked(id: number | null): void {
-    if (id === null) this.owedConnectionLimit = true
+    if (id === null) this.window.isOwed = true
     else if (this.receiving.get(id)?.finalSize === null) this.owedStreamLimits.add(id)
   }
 

@@ -1,10 +1,48 @@
 // test/protocol/connection/hostile.test.ts — can a peer that breaks the rules crash, fill or spin us?
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { FRAME } from '../../../protocol/wire/frames.ts'
-import { RawPeer } from './raw-peer.ts'
+import { FRAME, type FrameSink, parseFrames } from '../../../protocol/wire/frames.ts'
+import { RawPeer, type WriteFrames, writeStream } from './raw-peer.ts'
 
 const test = suite('protocol: hostile peers')
+
+setFlagsFromString('--expose-gc')
+const collectGarbage: () => void = runInNewContext('gc')
+
+const closeCodeOf = (peer: RawPeer): number | null => {
+  const closed = peer.events.find((event) => event.type === 'closed')
+  return closed?.type === 'closed' ? (closed.error?.wireCode ?? 0) : null
+}
+
+const stream =
+  (id: number, offset: number, lengthBytes: number, fin = false): WriteFrames =>
+  (writer) =>
+    writeStream(writer, { id, offset, bytes: Buffer.alloc(lengthBytes, 1), fin })
+
+const reset =
+  (id: number, finalSize: number): WriteFrames =>
+  (writer) => {
+    writer.u8(FRAME.resetStream)
+    writer.u32(id)
+    writer.varint(0)
+    writer.u48(finalSize)
+  }
+
+const stopSendingOf = (peer: RawPeer, id: number): void =>
+  peer.events.find((event) => event.type === 'accepted')?.connection.stopSending(id, 0)
+
+/** The largest MAX_DATA that the acceptor has sent. */
+function maxDataOf(peer: RawPeer): number {
+  let limit = 3 << 19
+  const sink = new Proxy({} as FrameSink, {
+    get: (_, name) =>
+      name === 'handleMaxData' ? (value: number) => (limit = Math.max(limit, value)) : () => {},
+  })
+  for (const packet of peer.heard) parseFrames(packet, 24, packet.length - 16, sink)
+  return limit
+}
 
 test('packet numbers from the end of the range bring no process down', () => {
   for (const packetNumber of [2 ** 31, 2 ** 40, 2 ** 48 - 1, 2 ** 48, 2 ** 53, 2 ** 63]) {
@@ -49,6 +87,75 @@ test('an ACK whose news are hours old still fits its field', () => {
   peer.nowMs += 2 * 3_600_000 // the process was stopped, and goes on with sending
   peer.transmit()
   assert.is(peer.heard.length, 1)
+})
+
+test('single bytes in padded datagrams cost what they are, not a datagram each', () => {
+  const peer = new RawPeer()
+  const connection = peer.connect()
+  collectGarbage()
+  const before = process.memoryUsage().arrayBuffers
+  for (let i = 0; i < 500; i += 1) {
+    peer.deliver(peer.makePacket(stream(0, i, 1), undefined, 60_000))
+    peer.deliver(peer.makePacket(stream(4, 2 * i + 1, 1), undefined, 60_000))
+  }
+  collectGarbage()
+  const grownBytes = process.memoryUsage().arrayBuffers - before
+  assert.ok(grownBytes < 2 ** 20, `${grownBytes} bytes are held for 1,000`)
+  assert.is(connection.read(0, 1_000)?.length, 500)
+})
+
+test('holes without end are cut off: per stream, and over all streams', () => {
+  const one = new RawPeer()
+  one.connect()
+  for (let i = 0; i < 2_000; i += 1) one.deliver(one.makePacket(stream(0, 2 * i + 1, 1)))
+  one.turn()
+  assert.is(closeCodeOf(one), 13)
+  const many = new RawPeer()
+  many.connect()
+  for (let i = 0; i < 20_000; i += 1) {
+    many.deliver(many.makePacket(stream(4 * (i % 100), 2 * Math.floor(i / 100) + 1, 1)))
+  }
+  many.turn()
+  assert.is(closeCodeOf(many), 13)
+})
+
+test('a RESET_STREAM far behind the limits is a flow-control error', () => {
+  const beyondStream = new RawPeer()
+  beyondStream.connect()
+  beyondStream.send(reset(0, 2 ** 40))
+  assert.is(closeCodeOf(beyondStream), 3)
+  const beyondConnection = new RawPeer()
+  beyondConnection.connect()
+  beyondConnection.send(stream(0, 0, 1_000))
+  beyondConnection.send(stream(4, 1_000_000, 1_000))
+  beyondConnection.send(reset(8, 1_000_000)) // 2 of 1.5 MiB
+  assert.is(closeCodeOf(beyondConnection), 3)
+})
+
+test('bytes of a stopped stream give their credit back once, holes or not', () => {
+  const peer = new RawPeer()
+  peer.connect()
+  peer.send(stream(0, 0, 10))
+  stopSendingOf(peer, 0)
+  for (let offset = 2_000; offset < 1_000_000; offset += 2_000) peer.send(stream(0, offset, 1_000))
+  peer.send(reset(0, 1_000_000))
+  assert.is(closeCodeOf(peer), null)
+  const limit = maxDataOf(peer)
+  assert.ok(limit >= 0.75 * (3 << 19) + 1_000_000, `${limit}: the credit is back`)
+  assert.ok(limit <= (3 << 19) + 1_000_000, `${limit}: not more than was sent`)
+})
+
+test('whole streams that nobody wanted leave the connection its credit', () => {
+  const peer = new RawPeer()
+  peer.connect()
+  for (const id of [0, 4, 8]) {
+    peer.send(stream(id, 0, 1))
+    stopSendingOf(peer, id)
+    for (let at = 0; at < 524_288; at += 16_384) {
+      peer.send(stream(id, at, 16_384, at + 16_384 === 524_288))
+    }
+  }
+  assert.is(maxDataOf(peer), 2 * (3 << 19), 'the window is open again')
 })
 
 test.run()

@@ -151,6 +151,17 @@ export class RawPeer {
   }
 }
 
+export function writeStream(
+  writer: FrameWriter,
+  frame: { id: number; offset: number; bytes: Uint8Array; fin?: boolean },
+): void {
+  writer.u8(frame.fin ? FRAME.streamFin : FRAME.stream)
+  writer.u32(frame.id)
+  writer.u48(frame.offset)
+  writer.u16(frame.bytes.length)
+  writer.raw(frame.bytes)
+}
+
 const viewOf = (bytes: Buffer): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 

@@ -100,6 +100,20 @@ const scenarios: Scenario[] = [
     },
     happened: (report) => report.dropped === 2,
   },
+  {
+    name: 'one packet lost with thousands of others behind it in flight',
+    link: { rateMbit: 2_000, delayMs: 20, queueBytes: 32_000_000 },
+    act: (stage) => {
+      const connection = stage.connect()
+      const flow = stage.send(connection, { totalBytes: 64 * MIB })
+      const isLarge = (): boolean => connection.stats().inFlightBytes > 2.5 * MIB
+      stage.waitFor('a large flight', isLarge, 20_000)
+      stage.up.options.drop = dropFrames(1, 'stream')
+      stage.waitFor('64 MiB', () => flow.doneMs !== null, 30_000)
+      assert.is(connection.state, 'open')
+    },
+    happened: (report) => report.dropped === 1 && report.retransmittedBytes > 0,
+  },
   lostCredit('max-data'),
   lostCredit('max-stream-data'),
 ]
