@@ -57,7 +57,6 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   #idleTimeoutMs: number
   #nowMs = 0
   #lastReceivedMs = 0
-  #lastElicitingMs = 0
   /** The last sign of life, or the first packet after it that obliges the peer to give one. */
   #silentSinceMs = 0
   #probes = 0
@@ -309,11 +308,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   }
 
   get #idleDeadlineMs(): number {
-    const quietSinceMs = Math.max(
-      this.#lastReceivedMs,
-      Math.min(this.#lastElicitingMs, this.#lastReceivedMs),
-    )
-    return quietSinceMs + Math.max(this.#idleTimeoutMs, 3 * this.#ptoMs)
+    return this.#lastReceivedMs + Math.max(this.#idleTimeoutMs, 3 * this.#ptoMs)
   }
 
   get #keepAliveMs(): number {
@@ -358,7 +353,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   // — packets out —
 
   get #hasStreamData(): boolean {
-    return !this.streams.scheduler.isEmpty
+    return !this.streams.scheduler.isEmpty && !this.streams.isStarved
   }
 
   get #hasWindow(): boolean {
@@ -394,7 +389,6 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
     this.recovery.handleSent(this.#nowMs, length, frames)
     if (frames) {
       this.#pacer.handleSent(length)
-      this.#lastElicitingMs = this.#nowMs
     }
     if (this.recovery.nextPacketNumber >= PACKET_NUMBER_MAX) {
       this.fail(CLOSE_CODE.internal, 'out of packet numbers')

@@ -95,18 +95,20 @@ export class PacketBuilder {
 
   #writeStreams(writer: FrameWriter, frames: SentFrame[]): void {
     const streams = this.#streams
+    const hadRoom = writer.roomBytes > STREAM_OVERHEAD_BYTES
+    const before = frames.length
     streams.scheduler.beginPacket()
     streams.scheduler.visit((stream) => {
       const room = writer.roomBytes - STREAM_OVERHEAD_BYTES
       if (room < 1) return -1
       const credit = Math.max(0, streams.sendLimit - streams.sentBytes)
-      const before = stream.nextOffset
+      const sentBefore = stream.nextOffset
       const piece = stream.take(Math.min(room, 65_535), credit)
       if (piece === null) {
         if (credit === 0) streams.noteConnectionBlocked()
         return stream.hasLost ? -1 : 0
       }
-      streams.sentBytes += stream.nextOffset - before
+      streams.sentBytes += stream.nextOffset - sentBefore
       writer.u8(piece.fin ? FRAME.streamFin : FRAME.stream)
       writer.u32(stream.id)
       writer.u48(piece.offset)
@@ -117,6 +119,7 @@ export class PacketBuilder {
       streams.touch(stream)
       return piece.lengthBytes
     })
+    streams.isStarved = hadRoom && frames.length === before
   }
 
   /** A number left out now and then shows up peers that acknowledge what they never saw. */

@@ -36,6 +36,8 @@ export class Streams {
   readonly #wantsWrite = new Set<number>()
   readonly #readable = new Set<number>()
   #bufferedBytes = 0
+  /** The peer's limit left nothing to take for any stream that is scheduled. */
+  isStarved = false
   /** Connection flow control, sending: the peer's limit and what was sent below it. */
   sendLimit = 0
   sentBytes = 0
@@ -161,7 +163,10 @@ export class Streams {
 
   /** Queues the stream when it has something to send; notes when a limit holds it back. */
   touch(stream: SendStream): void {
-    if (stream.hasData) this.scheduler.add(stream)
+    if (stream.hasData) {
+      this.isStarved = false
+      this.scheduler.add(stream)
+    }
     if (stream.isBlockedByLimit && stream.blockedTold !== stream.limit) {
       stream.blockedTold = stream.limit
       this.owedStreamBlocked.set(stream.id, stream.limit)
@@ -292,7 +297,9 @@ export class Streams {
   }
 
   handleMaxData(limit: number): void {
-    if (limit > this.sendLimit) this.sendLimit = limit
+    if (limit <= this.sendLimit) return
+    this.sendLimit = limit
+    this.isStarved = false
   }
 
   handleMaxStreamData(id: number, limit: number): void {

@@ -74,6 +74,25 @@ const scenarios: Scenario[] = [
     happened: (report) => report.virtualMs > 25_000,
   },
   {
+    name: 'eight streams to a reader that has stopped fill the connection, and wait in peace',
+    link: LINK,
+    act: (stage) => {
+      const connection = stage.connect()
+      stage.server.isReading = false
+      const flows = Array.from({ length: 8 }, () => stage.send(connection, { totalBytes: MIB }))
+      stage.world.run(5_000)
+      const { turns } = stage.client.host.counts
+      const sent = stage.up.counts.sentBytes
+      assert.ok(sent < 2 * MIB, `${sent} bytes through a window of 1.5 MiB`)
+      stage.world.run(10_000)
+      const more = stage.client.host.counts.turns - turns
+      assert.ok(more < 500, `${more} turns of the loop in 10 s of waiting`)
+      stage.server.resumeReading()
+      stage.waitFor('the rest', () => flows.every((flow) => flow.doneMs !== null), 30_000)
+    },
+    happened: (report) => report.sentBytes > 8 * MIB && report.virtualMs > 15_000,
+  },
+  {
     name: 'a queue of 20 packets (0.1 of the path)',
     link: { rateMbit: 100, delayMs: 12, queueBytes: 30_000 },
     act: (stage) => {
