@@ -69,6 +69,15 @@ export class RangeSet {
     }
   }
 
+  /** Removes what `other` holds of [start, end). */
+  removeAll(other: RangeSet, start: number, end: number): void {
+    for (let i = other.#find(start + 1); i < other.count; i += 1) {
+      const low = other.starts[i] as number
+      if (low >= end) return
+      this.remove(Math.max(low, start), Math.min(other.ends[i] as number, end))
+    }
+  }
+
   removeFirst(): void {
     this.starts.shift()
     this.ends.shift()

@@ -177,9 +177,7 @@ export class SendStream {
     const end = offset + lengthBytes
     if (start >= end) return
     this.#lost.add(start, end)
-    for (let i = 0; i < this.#acked.count; i += 1) {
-      this.#lost.remove(this.#acked.starts[i] as number, this.#acked.ends[i] as number)
-    }
+    this.#lost.removeAll(this.#acked, start, end)
   }
 
   reset(code: number): void {
