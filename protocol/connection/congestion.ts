@@ -4,8 +4,8 @@ export interface CongestionController {
   readonly isSlowStart: boolean
   /** Bytes newly acknowledged; `limited`: the window was what held the sender back. */
   handleAck(ackedBytes: number, newestSentMs: number, limited: boolean): void
-  /** Bytes found lost; the newest of them was sent at `newestSentMs`. */
-  handleLoss(nowMs: number, newestSentMs: number): void
+  /** Bytes found lost; the newest of them was sent at `newestSentMs`. True: an episode begins. */
+  handleLoss(nowMs: number, newestSentMs: number): boolean
   /** Nothing got through for a long time (RFC 9002 §7.6). */
   handlePersistentCongestion(): void
   /** All losses of the last episode turned out to have arrived. */
@@ -39,8 +39,8 @@ export class NewReno implements CongestionController {
     else this.windowBytes += (this.#segmentBytes * ackedBytes) / this.windowBytes
   }
 
-  handleLoss(nowMs: number, newestSentMs: number): void {
-    if (newestSentMs <= this.#recoveryStartMs) return
+  handleLoss(nowMs: number, newestSentMs: number): boolean {
+    if (newestSentMs <= this.#recoveryStartMs) return false
     this.#before = {
       windowBytes: this.windowBytes,
       thresholdBytes: this.#thresholdBytes,
@@ -49,6 +49,7 @@ export class NewReno implements CongestionController {
     this.#recoveryStartMs = nowMs
     this.windowBytes = Math.max(this.windowBytes * BETA, MIN_WINDOW_SEGMENTS * this.#segmentBytes)
     this.#thresholdBytes = this.windowBytes
+    return true
   }
 
   handlePersistentCongestion(): void {

@@ -42,6 +42,8 @@ export class Recovery {
   /** The lowest packet number still tracked, and the next to be sent. */
   #first: number
   #next: number
+  /** Nothing below it is in flight, so that nobody looks there again. */
+  #oldest: number
   #capacity = 1024
   #sentMs = new Float64Array(1024)
   #bytes = new Int32Array(1024)
@@ -49,18 +51,28 @@ export class Recovery {
   #frames: (SentFrame[] | null)[] = new Array(1024).fill(null)
   #largestAcked = -1
   #displacement = new Float64Array(1024)
+  /** In which round of losses it was declared lost. */
+  #lostIn = new Uint32Array(1024)
+  /** Where the run of acknowledged numbers that begins here ends: ACKs repeat themselves. */
+  #runEnd = new Float64Array(1024)
   #elicitingInFlight = 0
   #lossTimeMs = Number.POSITIVE_INFINITY
   #packetThreshold = PACKET_THRESHOLD
   #reorderWindow = 1
   #cleanRecoveries = 0
   #reorderSeen = false
+  /** Rounds of losses; the one with which this episode began, and what is not proven false of it. */
+  #lossRound = 0
+  #episodeRound = 0
   #episodeLost = 0
+  /** When the oldest packet was sent after which nothing that we sent has arrived. */
+  #silentSinceMs = Number.POSITIVE_INFINITY
   #firstSampleMs = Number.POSITIVE_INFINITY
 
   constructor(firstPacketNumber: number, congestion: CongestionController) {
     this.#first = firstPacketNumber
     this.#next = firstPacketNumber
+    this.#oldest = firstPacketNumber
     this.congestion = congestion
   }
 
@@ -80,6 +92,7 @@ export class Recovery {
   skip(): void {
     const index = this.#slot(this.#next)
     this.#state[index] = SKIPPED
+    this.#runEnd[index] = 0
     this.#next += 1
   }
 
@@ -90,6 +103,7 @@ export class Recovery {
     this.#bytes[index] = bytes
     this.#state[index] = frames ? IN_FLIGHT : NONE
     this.#frames[index] = frames
+    this.#runEnd[index] = 0
     if (frames) {
       this.inFlightBytes += bytes
       this.#elicitingInFlight += 1
@@ -105,27 +119,20 @@ export class Recovery {
   }
 
   #grow(): void {
-    const size = this.#capacity * 2
-    const sentMs = new Float64Array(size)
-    const bytes = new Int32Array(size)
-    const state = new Uint8Array(size)
-    const displacement = new Float64Array(size)
-    const frames: (SentFrame[] | null)[] = new Array(size).fill(null)
-    for (let number = this.#first; number < this.#next; number += 1) {
-      const from = number % this.#capacity
-      const to = number % size
-      sentMs[to] = this.#sentMs[from] as number
-      bytes[to] = this.#bytes[from] as number
-      state[to] = this.#state[from] as number
-      displacement[to] = this.#displacement[from] as number
-      frames[to] = this.#frames[from] ?? null
+    const from = this.#capacity
+    const to = from * 2
+    const move = <T extends { [index: number]: unknown }>(old: T, fresh: T): T => {
+      for (let n = this.#first; n < this.#next; n += 1) fresh[n % to] = old[n % from]
+      return fresh
     }
-    this.#capacity = size
-    this.#sentMs = sentMs
-    this.#bytes = bytes
-    this.#state = state
-    this.#displacement = displacement
-    this.#frames = frames
+    this.#sentMs = move(this.#sentMs, new Float64Array(to))
+    this.#bytes = move(this.#bytes, new Int32Array(to))
+    this.#state = move(this.#state, new Uint8Array(to))
+    this.#displacement = move(this.#displacement, new Float64Array(to))
+    this.#lostIn = move(this.#lostIn, new Uint32Array(to))
+    this.#runEnd = move(this.#runEnd, new Float64Array(to))
+    this.#frames = move(this.#frames, new Array(to).fill(null))
+    this.#capacity = to
   }
 
   /** An ACK frame: [low, high] pairs, highest first. False: it acknowledges what was never sent. */
@@ -142,8 +149,14 @@ export class Recovery {
     for (let i = 0; i < ack.count; i += 1) {
       const low = Math.max(ack.ranges[2 * i] as number, this.#first)
       const high = ack.ranges[2 * i + 1] as number
-      for (let number = low; number <= high; number += 1) {
+      let number = low
+      for (; number <= high; number += 1) {
         const index = number % this.#capacity
+        const runEnd = this.#runEnd[index] as number
+        if (runEnd > number) {
+          number = runEnd - 1
+          continue
+        }
         const state = this.#state[index]
         if (state === IN_FLIGHT) {
           ackedBytes += this.#bytes[index] as number
@@ -153,6 +166,7 @@ export class Recovery {
         } else if (state === LOST) this.#handleSpurious(index, fate)
         else if (state === SKIPPED) return false
       }
+      if (low < number) this.#runEnd[low % this.#capacity] = number
     }
     if (largest > this.#largestAcked) this.#largestAcked = largest
     if (sampleMs >= 0) {
@@ -192,49 +206,65 @@ export class Recovery {
     const frames = this.#frames[index]
     this.#frames[index] = null
     if (frames) for (const frame of frames) fate.handleFrameAcked(frame)
+    this.#silentSinceMs = Number.POSITIVE_INFINITY
+    if ((this.#lostIn[index] as number) < this.#episodeRound) return
     this.#episodeLost -= 1
     if (this.#episodeLost === 0) this.congestion.undo()
   }
 
+  /** Packets are sent in order of time, so the first one that is not lost ends the search. */
   #detectLost(nowMs: number, fate: FrameFate): void {
     const { rtt } = this
     const factor = 1 + this.#reorderWindow / 8
     const lossDelayMs = Math.max(GRANULARITY_MS, factor * Math.max(rtt.smoothedMs, rtt.latestMs))
     this.#lossTimeMs = Number.POSITIVE_INFINITY
     let newestSentMs = Number.NEGATIVE_INFINITY
-    let oldestSentMs = Number.POSITIVE_INFINITY
     let count = 0
-    for (let number = this.#first; number < this.#largestAcked; number += 1) {
-      const index = number % this.#capacity
-      if (this.#state[index] !== IN_FLIGHT) continue
+    let isPersistent = false
+    for (; this.#oldest < this.#largestAcked; this.#oldest += 1) {
+      const index = this.#oldest % this.#capacity
+      const state = this.#state[index]
+      if (state === ACKED) this.#silentSinceMs = Number.POSITIVE_INFINITY
+      if (state !== IN_FLIGHT) continue
       const sentMs = this.#sentMs[index] as number
       const byTime = sentMs + lossDelayMs <= nowMs
       const byCount =
-        this.#largestAcked - number >= this.#packetThreshold &&
+        this.#largestAcked - this.#oldest >= this.#packetThreshold &&
         (!this.#reorderSeen || nowMs - sentMs >= rtt.minMs * 1.25)
       if (!byTime && !byCount) {
-        this.#lossTimeMs = Math.min(this.#lossTimeMs, sentMs + lossDelayMs)
-        continue
+        this.#lossTimeMs = sentMs + lossDelayMs
+        break
       }
       this.#state[index] = LOST
-      this.#displacement[index] = this.#largestAcked - number
+      this.#displacement[index] = this.#largestAcked - this.#oldest
+      this.#lostIn[index] = this.#lossRound + 1
       this.inFlightBytes -= this.#bytes[index] as number
       this.#elicitingInFlight -= 1
       count += 1
-      newestSentMs = Math.max(newestSentMs, sentMs)
-      if (sentMs >= this.#firstSampleMs) oldestSentMs = Math.min(oldestSentMs, sentMs)
+      newestSentMs = sentMs
+      if (sentMs >= this.#firstSampleMs && sentMs < this.#silentSinceMs) {
+        this.#silentSinceMs = sentMs
+      }
+      isPersistent ||= sentMs - this.#silentSinceMs > this.#persistentMs
       const frames = this.#frames[index]
       if (frames) for (const frame of frames) fate.handleFrameLost(frame)
     }
-    if (count > 0) this.#handleLosses(nowMs, { count, newestSentMs, oldestSentMs })
+    if (count > 0) this.#handleLosses(nowMs, { count, newestSentMs, isPersistent })
+  }
+
+  /** Nothing that was sent over so long a time arrived (RFC 9002 §7.6). */
+  get #persistentMs(): number {
+    const { smoothedMs, variationMs } = this.rtt
+    const ptoMs = smoothedMs + Math.max(4 * variationMs, GRANULARITY_MS) + this.peerAckDelayMsMax
+    return Math.max(PERSISTENT_FLOOR_MS, 3 * ptoMs)
   }
 
   #handleLosses(
     nowMs: number,
-    lost: { count: number; newestSentMs: number; oldestSentMs: number },
+    lost: { count: number; newestSentMs: number; isPersistent: boolean },
   ): void {
     this.packetsLost += lost.count
-    this.#episodeLost = Math.max(this.#episodeLost, 0) + lost.count
+    this.#lossRound += 1
     this.#cleanRecoveries += 1
     if (this.#cleanRecoveries >= CLEAN_RECOVERIES) {
       this.#packetThreshold = PACKET_THRESHOLD
@@ -242,14 +272,14 @@ export class Recovery {
       this.#reorderSeen = false
       this.#cleanRecoveries = 0
     }
-    this.congestion.handleLoss(nowMs, lost.newestSentMs)
-    const { smoothedMs, variationMs } = this.rtt
-    const periodMs = Math.max(
-      PERSISTENT_FLOOR_MS,
-      3 * (smoothedMs + Math.max(4 * variationMs, GRANULARITY_MS) + this.peerAckDelayMsMax),
-    )
-    if (lost.newestSentMs - lost.oldestSentMs > periodMs)
-      this.congestion.handlePersistentCongestion()
+    if (this.congestion.handleLoss(nowMs, lost.newestSentMs)) {
+      this.#episodeRound = this.#lossRound
+      this.#episodeLost = 0
+    }
+    this.#episodeLost += lost.count
+    if (!lost.isPersistent) return
+    this.#silentSinceMs = Number.POSITIVE_INFINITY // once for each
+    this.congestion.handlePersistentCongestion()
   }
 
   /** Forgets what is settled; losses stay 2 PTO, in case they turn out spurious. */
@@ -266,6 +296,7 @@ export class Recovery {
       this.#frames[index] = null
       this.#first += 1
     }
+    this.#oldest = Math.max(this.#oldest, this.#first)
   }
 
   /** When handleTimeout is due. */
@@ -291,7 +322,7 @@ export class Recovery {
 
   #requeueOldest(fate: FrameFate): void {
     let packets = 2
-    for (let number = this.#first; number < this.#next && packets > 0; number += 1) {
+    for (let number = this.#oldest; number < this.#next && packets > 0; number += 1) {
       const index = number % this.#capacity
       if (this.#state[index] !== IN_FLIGHT) continue
       const frames = this.#frames[index]
