@@ -161,7 +161,8 @@ export class StreamShell extends Duplex implements TransportStream {
     const detail = `the peer no longer reads the stream: code ${code}`
     const error = new TransportError('ERR_HOLDFAST_STREAM_STOPPED', detail, options)
     this.#giveUpSending(error)
-    if (code !== CODE_ENOUGH || this.#isReadingOver) this.destroy(error)
+    if (this.destroyed) this.session.forget(this)
+    else if (code !== CODE_ENOUGH || this.#isReadingOver) this.destroy(error)
     else this.#settleWrite(null)
   }
 
@@ -217,7 +218,8 @@ export class StreamShell extends Duplex implements TransportStream {
     // Only where somebody waits: an error with its stack costs more than the rest of a short stream.
     if (this.#written || this.#final) this.#settleWrite(toClosed(error))
     // A FIN on its way may still be acknowledged; then the session forgets the stream.
-    if (!this.#isFinished || this.#isAcknowledged || this.#endError) this.session.forget(this)
+    const isOnItsWay = this.#isFinished && !this.#isAcknowledged && !this.#sendingOver
+    if (!isOnItsWay || this.#endError) this.session.forget(this)
     done(error)
   }
 

@@ -1,5 +1,7 @@
 // test/protocol/session.test.ts — do sessions and Node streams keep their promises on a bad network?
 import { createHash } from 'node:crypto'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Session, TransportError, TransportStream } from '../../protocol/types.ts'
@@ -18,6 +20,9 @@ test.after.each(async () => {
   await new Promise((resolve) => setImmediate(resolve))
   assert.equal(unhandled, [], 'unhandled rejections')
 })
+
+setFlagsFromString('--expose-gc')
+const collectGarbage: () => void = runInNewContext('gc')
 
 interface Stage {
   world: ShellWorld
@@ -169,6 +174,30 @@ test('a peer that vanishes fails streams, writes and waits with one typed error'
   stage.session.destroy()
   assert.throws(() => stage.session.openStream())
   await stage.world.during(stage.client.endpoint.close())
+})
+
+test('a stream that is stopped or reset behind its FIN leaves no memory behind', async () => {
+  const stage = await connect({ delayMs: 5 })
+  stage.accepted.onStream((stream) => {
+    stream.stopReceiving(stream.streamId % 8 === 0 ? 0 : 42)
+    stream.end()
+  })
+  const use = (i: number): WeakRef<TransportStream> => {
+    const stream = stage.session.openStream()
+    stream.resume()
+    stream.end(Buffer.alloc(300_000))
+    if (i % 3 === 0) stage.world.schedule.after(4, () => stream.reset(7))
+    return new WeakRef(stream)
+  }
+  const used = Array.from({ length: 12 }, (_, i) => use(i))
+  await stage.world.pass(5_000)
+  for (let i = 0; i < 3; i += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 5)) // WeakRefs hold until the next task
+    collectGarbage()
+  }
+  const kept = used.filter((ref) => ref.deref() !== undefined)
+  assert.is(kept.length, 0, 'streams that the session still holds')
+  await closeAll(stage)
 })
 
 test('streams beyond the limit wait their turn, and can be given up while they wait', async () => {
