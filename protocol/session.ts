@@ -12,11 +12,10 @@ import {
   TransportError,
   type TransportStream,
 } from './types.ts'
+import { CODE_UNSPECIFIED, isCode } from './wire/frames.ts'
 
 const URGENCY_DEFAULT = 2
 const DRAIN_MS_DEFAULT = 5_000
-/** What the peer is told when destroy() was given an error without a code of its own. */
-const CODE_UNSPECIFIED = 1
 
 type StreamEvent = EndpointEvent & { streamId: number }
 
@@ -104,7 +103,7 @@ export class SessionShell implements Session {
   destroy(error?: Error): void {
     if (this.#hasEnded) return
     const failure = toTransportError(error)
-    const code = failure ? failure.wireCode || CODE_UNSPECIFIED : 0
+    const code = failure ? fitCode(failure.wireCode || CODE_UNSPECIFIED) : 0
     const reason = failure?.message ?? ''
     this.#connection.close(this.#parts.clock.nowMs(), code, reason)
     this.#parts.wake()
@@ -185,7 +184,7 @@ export class SessionShell implements Session {
     this.#connection.drain()
     this.#parts.wake()
     await this.#untilDrained(drainMs)
-    if (!this.#hasEnded) this.#connection.close(this.#parts.clock.nowMs(), code, reason)
+    if (!this.#hasEnded) this.#connection.close(this.#parts.clock.nowMs(), fitCode(code), reason)
     this.#parts.wake()
     await this.closed
   }
@@ -227,6 +226,8 @@ export class SessionShell implements Session {
     this.#settleClosed(info)
   }
 }
+
+const fitCode = (code: number): number => (isCode(code) ? code : CODE_UNSPECIFIED)
 
 const closedError = (reason: string): TransportError =>
   new TransportError('ERR_HOLDFAST_CLOSED', `the session was closed${reason && `: ${reason}`}`)

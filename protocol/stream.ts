@@ -7,7 +7,7 @@ import { Duplex, type DuplexOptions } from 'node:stream'
 import type { Connection } from './connection/api.ts'
 import type { SessionShell } from './session.ts'
 import { TransportError, type TransportStream } from './types.ts'
-import { VARINT_MAX } from './wire/frames.ts'
+import { CODE_UNSPECIFIED, isCode, VARINT_MAX } from './wire/frames.ts'
 
 const HIGH_WATER_BYTES = 64 * 1024
 const READ_BYTES_MAX = 64 * 1024
@@ -205,7 +205,8 @@ export class StreamShell extends Duplex implements TransportStream {
   }
 
   override _destroy(error: Error | null, done: Done): void {
-    const code = error instanceof TransportError ? error.wireCode : CODE_DESTROYED
+    const given = error instanceof TransportError ? error.wireCode : CODE_DESTROYED
+    const code = isCode(given) ? given : CODE_UNSPECIFIED
     if (this.streamId >= 0 && this.#endError === null) {
       if (this.#canSend && !this.#isFinished && !this.#sendingOver) {
         this.#connection.reset(this.streamId, code)
@@ -325,6 +326,6 @@ function checkUrgency(urgency: number): number {
 }
 
 function checkCode(code: number): void {
-  if (Number.isInteger(code) && code >= 0 && code <= VARINT_MAX) return
+  if (isCode(code)) return
   throw new TransportError('ERR_HOLDFAST_INVALID', `code ${code} is not one of 0 to ${VARINT_MAX}`)
 }

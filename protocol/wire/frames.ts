@@ -34,6 +34,8 @@ export const FRAME = {
 /** STREAM: type, id u32, offset u48, length u16. */
 export const STREAM_OVERHEAD_BYTES = 13
 export const VARINT_MAX = 2 ** 30 - 1
+/** What stands on the wire for "no code was given", or none that a varint holds. */
+export const CODE_UNSPECIFIED = 1
 export const ACK_RANGES_MAX = 128
 export const REASON_BYTES_MAX = 512
 const U48 = 6
@@ -195,7 +197,9 @@ function readCold(r: FrameReader, type: number, sink: FrameSink): (() => void) |
     case FRAME.closeApplication: {
       const code = r.varint()
       if (type === FRAME.closeTransport) r.varint()
-      const reason = r.text(Math.min(r.u16(), REASON_BYTES_MAX))
+      const length = r.u16()
+      if (length > REASON_BYTES_MAX) r.failed = true
+      const reason = r.text(length)
       return () => sink.handleClose(type === FRAME.closeApplication, code, reason)
     }
     case FRAME.handshakeDone:
@@ -321,5 +325,8 @@ export class FrameWriter {
     this.offset += bytes.length
   }
 }
+
+export const isCode = (code: number): boolean =>
+  Number.isInteger(code) && code >= 0 && code <= VARINT_MAX
 
 export const varintBytes = (value: number): number => (value < 2 ** 6 ? 1 : value < 2 ** 14 ? 2 : 4)

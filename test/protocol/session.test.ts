@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Session, TransportError, TransportStream } from '../../protocol/types.ts'
+import { type Session, TransportError, type TransportStream } from '../../protocol/types.ts'
 import type { LinkOptions } from '../sim/link.ts'
 import { chosenSeed, Random } from '../sim/random.ts'
 import { type ShellNode, ShellWorld } from '../sim/shell-world.ts'
@@ -198,6 +198,21 @@ test('a stream that is stopped or reset behind its FIN leaves no memory behind',
   const kept = used.filter((ref) => ref.deref() !== undefined)
   assert.is(kept.length, 0, 'streams that the session still holds')
   await closeAll(stage)
+})
+
+test('a code that no frame can hold is sent as "no code", and brings nobody down', async () => {
+  for (const code of [2 ** 30, 2 ** 40, -1, 1.5, Number.NaN]) {
+    const { world, client, server, session, accepted } = await connect({ delayMs: 5 })
+    const stream = session.openStream()
+    stream.write('x')
+    const reader = await world.during(incoming(accepted))
+    const got = readAll(reader).catch((error: TransportError) => error.wireCode)
+    stream.destroy(new TransportError('ERR_HOLDFAST_STREAM_RESET', 'mine', { wireCode: code }))
+    assert.is(await world.during(got), 1)
+    await world.during(session.close({ code }))
+    assert.is((await world.during(accepted.closed)).error?.wireCode, 1)
+    await world.during(Promise.all([client.endpoint.close(), server.endpoint.close()]))
+  }
 })
 
 test('streams beyond the limit wait their turn, and can be given up while they wait', async () => {

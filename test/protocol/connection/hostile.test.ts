@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FRAME, type FrameSink, parseFrames } from '../../../protocol/wire/frames.ts'
+import { chosenSeed, Random } from '../../sim/random.ts'
 import { RawPeer, type WriteFrames, writeStream } from './raw-peer.ts'
 
 const test = suite('protocol: hostile peers')
@@ -156,6 +157,48 @@ test('whole streams that nobody wanted leave the connection its credit', () => {
     }
   }
   assert.is(maxDataOf(peer), 2 * (3 << 19), 'the window is open again')
+})
+
+test('a CLOSE whose reason is too long is no CLOSE', () => {
+  const peer = new RawPeer()
+  peer.connect()
+  peer.send((writer) => {
+    writer.u8(FRAME.closeApplication)
+    writer.varint(0)
+    writer.u16(513)
+    writer.raw(Buffer.alloc(513, FRAME.ping))
+  })
+  assert.is(closeCodeOf(peer), 7)
+})
+
+test('no frame of any bytes throws, whatever came before it', () => {
+  const peer = new RawPeer()
+  const random = new Random(chosenSeed(), 'garbage')
+  for (let round = 0; round < 300; round += 1) {
+    const fresh = new RawPeer()
+    fresh.connect()
+    for (let i = 0; i < 10; i += 1) {
+      const bytes = random.bytes(1 + random.below(60))
+      // Mostly frames that exist, so that their fields are what is random.
+      bytes[0] = random.below(0x24)
+      fresh.send((writer) => writer.raw(bytes))
+    }
+    fresh.pass(50)
+  }
+  assert.is(closeCodeOf(peer), null)
+})
+
+test('a flood of HELLOs takes a bounded number of places, which come back', () => {
+  const peer = new RawPeer()
+  for (let i = 0; i < 2_000; i += 1) peer.deliver(peer.makeHello())
+  peer.turn()
+  assert.ok(peer.endpoint.connectionCount <= 256, `${peer.endpoint.connectionCount} half-open`)
+  assert.ok(peer.endpoint.stats.refused >= 1_700)
+  assert.ok(peer.heard.length <= 256 + 64, `${peer.heard.length} answers`)
+  peer.pass(11_000)
+  assert.is(peer.endpoint.connectionCount, 0)
+  peer.heard.length = 0
+  assert.is(peer.connect().state, 'open')
 })
 
 test.run()
