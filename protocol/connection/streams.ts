@@ -137,7 +137,7 @@ export class Streams {
         roomBytesMax - this.#bufferedBytes,
       ),
     )
-    const count = Math.max(0, Math.min(room, bytes.length))
+    const count = Math.max(0, Math.min(Math.floor(room), bytes.length)) // windows have fractions
     if (count < bytes.length) this.#wantsWrite.add(id)
     if (count === 0) return 0
     stream.write(count === bytes.length ? bytes : bytes.subarray(0, count))
