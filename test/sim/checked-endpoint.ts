@@ -11,8 +11,9 @@ const HEADER_BYTES = 24
 const DATA_TYPE = 3
 /** Handling a timeout must move it on; a few at one instant are different timers. */
 const TIMEOUTS_AT_ONCE_MAX = 8
-/** Two probes, acknowledgements and limits may go out beside a full window. */
+/** Acknowledgements and limits may go out beside a full window, and two probes per timeout. */
 const BESIDE_WINDOW_PACKETS = 8
+const PROBES_PER_TIMEOUT = 2
 
 export type Complain = (what: string) => void
 
@@ -99,11 +100,12 @@ export class CheckedEndpoint implements Endpoint {
   #checkWindows(): void {
     for (const connection of this.#connections) {
       if (connection.state !== 'open') continue
-      const { cwndBytes, inFlightBytes, mtuBytes } = connection.stats()
+      const { cwndBytes, inFlightBytes, mtuBytes, ptoCount } = connection.stats()
       this.#windowBytesMax = Math.max(this.#windowBytesMax, cwndBytes)
       if (cwndBytes < 2 * mtuBytes) this.#complain(`window of ${cwndBytes} bytes`)
       if (inFlightBytes < 0) this.#complain(`${inFlightBytes} bytes in flight`)
-      const mostBytes = this.#windowBytesMax + BESIDE_WINDOW_PACKETS * mtuBytes
+      const beside = BESIDE_WINDOW_PACKETS + PROBES_PER_TIMEOUT * ptoCount
+      const mostBytes = this.#windowBytesMax + beside * mtuBytes
       if (inFlightBytes > mostBytes) this.#complain(`${inFlightBytes} bytes in flight`)
     }
   }
