@@ -90,17 +90,27 @@ test('an ACK whose news are hours old still fits its field', () => {
   assert.is(peer.heard.length, 1)
 })
 
-test('single bytes in padded datagrams cost what they are, not a datagram each', () => {
+/** Bytes of array buffers that are still held, once the collector had its chance: it frees them on
+ * threads of its own, a little later. */
+async function heldBytes(enoughBytes: number): Promise<number> {
+  let held = Number.POSITIVE_INFINITY
+  for (let turn = 0; turn < 50 && held > enoughBytes; turn += 1) {
+    collectGarbage()
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    held = Math.min(held, process.memoryUsage().arrayBuffers)
+  }
+  return held
+}
+
+test('single bytes in padded datagrams cost what they are, not a datagram each', async () => {
   const peer = new RawPeer()
   const connection = peer.connect()
-  collectGarbage()
-  const before = process.memoryUsage().arrayBuffers
+  const before = await heldBytes(0)
   for (let i = 0; i < 500; i += 1) {
     peer.deliver(peer.makePacket(stream(0, i, 1), undefined, 60_000))
     peer.deliver(peer.makePacket(stream(4, 2 * i + 1, 1), undefined, 60_000))
   }
-  collectGarbage()
-  const grownBytes = process.memoryUsage().arrayBuffers - before
+  const grownBytes = (await heldBytes(before + 2 ** 20)) - before
   assert.ok(grownBytes < 2 ** 20, `${grownBytes} bytes are held for 1,000`)
   assert.is(connection.read(0, 1_000)?.length, 500)
 })
