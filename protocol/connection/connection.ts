@@ -39,6 +39,8 @@ export interface ConnectionOptions {
   /** A random whole number in [0, below). */
   readonly randomBelow: (below: number) => number
   readonly emit: (event: EndpointEvent) => void
+  /** The application did something: there may be more to send, and another deadline. */
+  readonly wake: () => void
 }
 
 export class ConnectionCore implements Connection, InboxHost, FrameFate, StreamsHost {
@@ -216,6 +218,11 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
 
   // — the application's side —
 
+  get #woken(): Streams {
+    this.#options.wake()
+    return this.streams
+  }
+
   openStream(direction: 'bidi' | 'uni', urgency: number): number | null {
     return this.state === 'open' ? this.streams.open(direction, urgency) : null
   }
@@ -229,15 +236,15 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
       this.#options.limits.sendBufferBytes,
       2 * this.recovery.congestion.windowBytes,
     )
-    return this.streams.write(streamId, bytes, room)
+    return this.#woken.write(streamId, bytes, room)
   }
 
   finish(streamId: number): void {
-    this.streams.finish(streamId)
+    this.#woken.finish(streamId)
   }
 
   read(streamId: number, maxBytes: number): Uint8Array | null {
-    return this.streams.read(streamId, maxBytes, this.#nowMs, this.recovery.rtt.smoothedMs)
+    return this.#woken.read(streamId, maxBytes, this.#nowMs, this.recovery.rtt.smoothedMs)
   }
 
   isReadFinished(streamId: number): boolean {
@@ -249,11 +256,11 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   }
 
   reset(streamId: number, code: number): void {
-    this.streams.reset(streamId, code)
+    this.#woken.reset(streamId, code)
   }
 
   stopSending(streamId: number, code: number): void {
-    this.streams.stopSending(streamId, code)
+    this.#woken.stopSending(streamId, code)
   }
 
   get isDrained(): boolean {
@@ -261,12 +268,14 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   }
 
   drain(): void {
+    this.#options.wake()
     this.#control.drain = true
   }
 
   close(nowMs: number, code: number, reason: string): void {
     if (this.state === 'closed' || this.state === 'draining' || this.state === 'closing') return
     this.#nowMs = nowMs
+    this.#options.wake()
     if (this.state === 'open') this.#beginClose({ code, reason, application: true })
     else this.state = 'closed'
     this.#end(null, reason)
@@ -298,6 +307,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   }
 
   ping(): void {
+    this.#options.wake()
     if (!this.recovery.hasElicitingInFlight) this.#control.ping = true
   }
 

@@ -20,6 +20,7 @@ import type {
   TransportLimits,
 } from './api.ts'
 import { ConnectionCore } from './connection.ts'
+import { Deadlines } from './deadlines.ts'
 import { Handshakes } from './handshakes.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import { nullCrypto } from './null-crypto.ts'
@@ -43,7 +44,11 @@ export class EndpointCore implements Endpoint {
   readonly #events: EndpointEvent[] = []
   #eventHead = 0
   readonly #handshakes: Handshakes
-  #turn: ConnectionCore[] = []
+  /** Those that may have something to send, and those whose deadline may have moved: what an idle
+   * connection costs is its memory. */
+  readonly #busy = new Set<ConnectionCore>()
+  readonly #moved = new Set<ConnectionCore>()
+  readonly #deadlines = new Deadlines<ConnectionCore>()
   #nowMs = 0
   refuses = false
 
@@ -77,7 +82,7 @@ export class EndpointCore implements Endpoint {
   }
 
   newConnection(nowMs: number, remote: Address, isInitiator: boolean): ConnectionCore {
-    const connection = new ConnectionCore(nowMs, {
+    const connection: ConnectionCore = new ConnectionCore(nowMs, {
       isInitiator,
       remote: { host: remote.host, port: remote.port },
       localCid: this.#freshCid(),
@@ -86,10 +91,16 @@ export class EndpointCore implements Endpoint {
       crypto: this.crypto,
       randomBelow: (below) => this.randomBelow(below),
       emit: (event) => this.emit(event),
+      wake: () => this.#wake(connection),
     })
     this.#byCid.set(connection.localCid[0], connection)
     this.#connections.add(connection)
     return connection
+  }
+
+  #wake(connection: ConnectionCore): void {
+    this.#busy.add(connection)
+    this.#moved.add(connection)
   }
 
   /** The low half alone finds a connection, so it is drawn until it is free. */
@@ -163,6 +174,7 @@ export class EndpointCore implements Endpoint {
         // The first DATA packet proves that the initiator got our ACCEPT, and is where it says.
         if (!this.#handshakes.handleFirstData(nowMs, mine)) return true
       }
+      this.#wake(mine)
       mine.handlePacket(nowMs, packet, packetNumber)
       return true
     }
@@ -175,6 +187,7 @@ export class EndpointCore implements Endpoint {
       this.stats.unknownCid += 1
       return true
     }
+    this.#wake(mine)
     this.#handshakes.handleReply(nowMs, mine, { type, packet, version: header.version })
     return true
   }
@@ -182,24 +195,35 @@ export class EndpointCore implements Endpoint {
   handleTimeout(nowMs: number): void {
     this.#nowMs = nowMs
     this.#handshakes.handleTimeout(nowMs)
-    for (const connection of this.#connections) {
-      if (connection.pollTimeout(nowMs) <= nowMs) connection.handleTimeout(nowMs)
+    this.#askDeadlines()
+    for (;;) {
+      const connection = this.#deadlines.takeDue(nowMs)
+      if (connection === null) return
+      this.#wake(connection)
+      connection.handleTimeout(nowMs)
       if (connection.state === 'closed') this.forget(connection)
     }
+  }
+
+  #askDeadlines(): void {
+    for (const connection of this.#moved) {
+      this.#deadlines.set(connection, connection.pollTimeout(this.#nowMs))
+    }
+    this.#moved.clear()
   }
 
   forget(connection: ConnectionCore): void {
     this.#byCid.delete(connection.localCid[0])
     this.#connections.delete(connection)
+    this.#busy.delete(connection)
+    this.#moved.delete(connection)
+    this.#deadlines.delete(connection)
     this.#handshakes.forget(connection)
   }
 
   pollTimeout(): number {
-    let due = this.#handshakes.pollTimeout()
-    for (const connection of this.#connections) {
-      due = Math.min(due, connection.pollTimeout(this.#nowMs))
-    }
-    return due
+    this.#askDeadlines()
+    return Math.min(this.#handshakes.pollTimeout(), this.#deadlines.firstMs)
   }
 
   pollTransmit(nowMs: number, out: Transmit): boolean {
@@ -209,20 +233,16 @@ export class EndpointCore implements Endpoint {
     const length = this.#handshakes.pollTransmit(nowMs, buffer, out)
     if (length > 0) return fill(out, length)
     // Connections take turns, one packet each, so that none starves behind a busy one.
-    for (let tries = this.#connections.size; tries > 0; tries -= 1) {
-      const connection = this.#nextTurn()
-      if (!connection) return false
+    for (const connection of this.#busy) {
+      this.#busy.delete(connection)
+      this.#moved.add(connection)
       const built = connection.buildPacket(nowMs, buffer, view)
       if (built === 0) continue
+      this.#busy.add(connection) // behind the others
       out.to = connection.remote
       return fill(out, built)
     }
     return false
-  }
-
-  #nextTurn(): ConnectionCore | undefined {
-    if (this.#turn.length === 0) this.#turn = [...this.#connections]
-    return this.#turn.pop()
   }
 
   failed(nowMs: number, connection: ConnectionCore, error: TransportError): void {
