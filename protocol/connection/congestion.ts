@@ -2,6 +2,8 @@
 export interface CongestionController {
   readonly windowBytes: number
   readonly isSlowStart: boolean
+  /** Both ends have said how large datagrams may be: before the first one is sent. */
+  setSegmentBytes(bytes: number): void
   /** Bytes newly acknowledged; `limited`: the window was what held the sender back. */
   handleAck(ackedBytes: number, newestSentMs: number, limited: boolean): void
   /** Bytes found lost; the newest of them was sent at `newestSentMs`. True: an episode begins. */
@@ -18,15 +20,19 @@ const BETA = 0.7 // RFC 9438's; RFC 9002 leaves the loss reduction factor to the
 
 /** NewReno as in RFC 9002 appendix B. */
 export class NewReno implements CongestionController {
-  windowBytes: number
-  readonly #segmentBytes: number
+  windowBytes = 0
+  #segmentBytes = 0
   #thresholdBytes = Number.POSITIVE_INFINITY
   #recoveryStartMs = Number.NEGATIVE_INFINITY
   #before: { windowBytes: number; thresholdBytes: number; startMs: number } | null = null
 
   constructor(segmentBytes: number) {
-    this.#segmentBytes = segmentBytes
-    this.windowBytes = INITIAL_WINDOW_SEGMENTS * segmentBytes
+    this.setSegmentBytes(segmentBytes)
+  }
+
+  setSegmentBytes(bytes: number): void {
+    this.#segmentBytes = bytes
+    this.windowBytes = INITIAL_WINDOW_SEGMENTS * bytes
   }
 
   get isSlowStart(): boolean {

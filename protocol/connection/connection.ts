@@ -101,6 +101,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
     this.peer = peer
     this.#builder.remoteCid = remoteCid
     this.#mtuBytes = Math.min(this.#mtuBytes, theirs.mtuBytes)
+    this.recovery.congestion.setSegmentBytes(this.#mtuBytes)
     this.#idleTimeoutMs = Math.min(this.#idleTimeoutMs, theirs.idleTimeoutMs)
     this.#builder.crc = theirs.crc
     this.recovery.peerAckDelayMsMax = theirs.ackDelayMsMax
@@ -329,11 +330,10 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   }
 
   pollTimeout(nowMs: number): number {
-    if (this.state === 'closed') return this.#endMs
     if (this.state === 'closing') {
       return Math.min(this.#endMs, this.#closing?.pollTimeout() ?? this.#endMs)
     }
-    if (this.state === 'draining') return this.#endMs
+    if (this.state === 'draining' || this.state === 'closed') return this.#endMs
     if (this.state === 'handshaking') return Number.POSITIVE_INFINITY
     let due = Math.min(this.#acks.pollTimeout(), this.recovery.timeoutMs())
     due = Math.min(due, this.#idleDeadlineMs, this.#keepAliveMs)

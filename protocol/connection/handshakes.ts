@@ -199,7 +199,7 @@ export class Handshakes {
     if (!outgoing || this.#isGivenUp(connection)) return
     if (reply.type === PACKET.accept) {
       const accept = readAccept(reply.packet)
-      if (!accept) return
+      if (!accept || accept.parameters.version !== VERSION) return
       this.#outgoing.delete(connection)
       const peer = { publicKey: outgoing.to.publicKey, certificate: accept.certificate }
       connection.establish(nowMs, peer, accept.parameters, cidOf(reply.packet, 24))

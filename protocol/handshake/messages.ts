@@ -3,7 +3,7 @@
 // The messages have the order and the sizes of Noise IK (msg 1: e, es, s, ss + payload; msg 2: e,
 // ee, se + payload). Until encryption lands the keys travel in clear and each tag is 16 zero bytes.
 
-import { FrameReader, FrameWriter } from '../wire/frames.ts'
+import { FrameReader, FrameWriter, STREAMS_MAX } from '../wire/frames.ts'
 import { CID_BYTES, HELLO_BYTES_MIN, LONG_HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
 import { blake2b128, blake2b256 } from './blake2b.ts'
 
@@ -73,6 +73,7 @@ function readPayload(
     parameters.streamWindowBytes >= 0 &&
     parameters.connectionWindowBytes >= 0 &&
     parameters.streamsMax >= 0 &&
+    parameters.streamsMax <= STREAMS_MAX &&
     parameters.mtuBytes >= HELLO_BYTES_MIN
   return sane
     ? {

@@ -36,6 +36,8 @@ export const STREAM_OVERHEAD_BYTES = 13
 export const VARINT_MAX = 2 ** 30 - 1
 /** What stands on the wire for "no code was given", or none that a varint holds. */
 export const CODE_UNSPECIFIED = 1
+/** Stream ids are u32, and two of their bits are taken. */
+export const STREAMS_MAX = 2 ** 30
 export const ACK_RANGES_MAX = 128
 export const REASON_BYTES_MAX = 512
 const U48 = 6
@@ -164,6 +166,7 @@ function readCold(r: FrameReader, type: number, sink: FrameSink): (() => void) |
     }
     case FRAME.maxStreams: {
       const [direction, limit] = [r.u8(), r.u32()]
+      if (limit > STREAMS_MAX) r.failed = true
       return () => sink.handleMaxStreams(direction === 1, limit)
     }
     case FRAME.dataBlocked: {

@@ -211,4 +211,31 @@ test('a flood of HELLOs takes a bounded number of places, which come back', () =
   assert.is(peer.connect().state, 'open')
 })
 
+test('the window is counted in datagrams of the size that both ends take', () => {
+  const peer = new RawPeer({ mtuBytes: 65_507 })
+  const connection = peer.connect({ mtuBytes: 1_200 })
+  assert.is(connection.stats().mtuBytes, 1_200)
+  assert.is(connection.stats().cwndBytes, 32 * 1_200)
+})
+
+test('nobody may allow more streams than there are ids', () => {
+  for (const [limit, code] of [
+    [2 ** 30, null],
+    [2 ** 30 + 1, 7],
+  ] as const) {
+    const peer = new RawPeer()
+    peer.connect()
+    peer.send((writer) => {
+      writer.u8(FRAME.maxStreams)
+      writer.u8(0)
+      writer.u32(limit)
+    })
+    assert.is(closeCodeOf(peer), code)
+  }
+  const greedy = new RawPeer()
+  greedy.deliver(greedy.makeHello({ streamsMax: 2 ** 30 + 1 }))
+  greedy.turn()
+  assert.is(greedy.heard.length, 0)
+})
+
 test.run()
