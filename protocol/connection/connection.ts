@@ -11,7 +11,7 @@ import {
   type TransportErrorCode,
 } from '../types.ts'
 import { FRAME, parseFrames } from '../wire/frames.ts'
-import { HEADER_BYTES, PACKET_NUMBER_MAX, TAG_BYTES } from '../wire/header.ts'
+import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
 import { AckState } from './ack-state.ts'
 import type { Connection, Crypto, EndpointEvent, TransportLimits } from './api.ts'
 import { type CloseReason, Closing } from './closing.ts'
@@ -400,9 +400,7 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
     if (frames) {
       this.#pacer.handleSent(length)
     }
-    if (this.recovery.nextPacketNumber >= PACKET_NUMBER_MAX) {
-      this.fail(CLOSE_CODE.internal, 'out of packet numbers')
-    }
+    if (this.recovery.isExhausted) this.fail(CLOSE_CODE.internal, 'out of packet numbers')
     return length
   }
 

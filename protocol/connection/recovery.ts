@@ -1,5 +1,6 @@
 // protocol/connection/recovery.ts — which packets arrived, which are lost, when do we probe?
 // RFC 9002 with the adaptive thresholds of RFC 8985 (reo_wnd).
+import { PACKET_NUMBER_MAX } from '../wire/header.ts'
 import type { CongestionController } from './congestion.ts'
 import { GRANULARITY_MS, RttEstimator } from './rtt.ts'
 
@@ -13,6 +14,10 @@ const PACKET_THRESHOLD = 3
 const REORDER_WINDOW_MAX = 8
 const CLEAN_RECOVERIES = 16
 const PERSISTENT_FLOOR_MS = 100
+/** From the oldest number that is not settled to the next: what a peer without ACKs may cost. */
+const SPAN_MAX = 2 ** 18
+/** Losses that may yet turn out spurious are forgotten early where there are so many. */
+const LOST_SPAN_MAX = 2 ** 16
 
 /** What a packet carried that must reach the peer: streams' bytes by range, the rest by kind. */
 export interface SentFrame {
@@ -78,6 +83,11 @@ export class Recovery {
 
   get nextPacketNumber(): number {
     return this.#next
+  }
+
+  /** No number is left, or no memory for one: the connection must end. */
+  get isExhausted(): boolean {
+    return this.#next >= PACKET_NUMBER_MAX || this.#next - this.#first >= SPAN_MAX
   }
 
   get largestAcked(): number {
@@ -289,7 +299,8 @@ export class Recovery {
       const index = this.#first % this.#capacity
       const state = this.#state[index]
       if (state === IN_FLIGHT) break
-      if (state === LOST && nowMs - (this.#sentMs[index] as number) < keepMs) break
+      const isRecent = nowMs - (this.#sentMs[index] as number) < keepMs
+      if (state === LOST && isRecent && this.#next - this.#first < LOST_SPAN_MAX) break
       if (state === SKIPPED && this.#first > this.#largestAcked) break
       if (state === NONE && this.#first > this.#largestAcked) break
       this.#state[index] = NONE

@@ -165,4 +165,21 @@ test('a probe repeats the oldest frames, and waits twice as long each time', () 
     assert.ok(Math.abs(waits[i]! / waits[i - 1]! - 2) < 0.01, `${waits}`)
 })
 
+test('a peer that never acknowledges cannot make us remember for ever', () => {
+  const bench = new Bench()
+  bench.send(1)
+  let sent = 0
+  for (; !bench.recovery.isExhausted && sent < 2 ** 20; sent += 1) {
+    bench.recovery.handleSent(bench.nowMs, 60, null) // ACKs of what it sends
+  }
+  assert.ok(sent < 300_000, `${sent} packets are remembered`)
+  const healthy = new Bench()
+  for (let round = 0; round < 2_000; round += 1) {
+    const first = healthy.send(200)
+    healthy.nowMs += 1
+    healthy.ack([first + 1, first + 199]) // one of 200 is lost
+    assert.not(healthy.recovery.isExhausted)
+  }
+})
+
 test.run()
