@@ -85,6 +85,18 @@ test('a copy that a block report does not list is not counted either', async () 
   await stage.close()
 })
 
+test('a copy on a server that is dead by now is not counted', async () => {
+  const stage = await Stage.open(3, { timing: { deadMs: 20_000 } })
+  const { client, primary, backup, grants } = await underWay(stage)
+  await stage.clock.until(backup.stored(blob, grants.replicate, false))
+  backup.stop()
+  await stage.clock.pass(25_000)
+  const { state } = await stage.clock.until(primary.stored(blob, grants.store, true))
+  assert.is(state, 'pending')
+  assert.equal(await client.missing('a'), ['send'])
+  await stage.close()
+})
+
 test('a report that nothing followed is forgotten in time, and may be made again', async () => {
   const stage = await Stage.open(3)
   const { client, primary, backup, grants } = await underWay(stage)
@@ -236,6 +248,8 @@ test('safe mode waits for those that alone have something', async () => {
   for (const number of others) await back(number)
   assert.is((await client.status()).safeMode, true)
   assert.is(await codeOf(client.missing('new')), 'SAFE_MODE')
+  assert.is(await codeOf(client.assign(blobOf({ new: [] }))), 'SAFE_MODE')
+  assert.is(await codeOf(client.commit('record')), 'SAFE_MODE')
   assert.equal(
     (await client.ask('snapshots.list', { repositoryId: 'aa'.repeat(16) })).snapshots,
     [],
@@ -308,6 +322,15 @@ test('a report needs a grant for this blob, this purpose and this time', async (
   await stage.clock.pass(900_000 + 301_000)
   await refused(primary.stored(blob, grants.store, true))
   await refused(backup.stored(blob, grants.replicate, false))
+  await stage.close()
+})
+
+test('a copied or mistaken number does not push out the server that is up', async () => {
+  const stage = await Stage.open(2)
+  assert.is(await codeOf(stage.server(2, { key: 3 })), 'NOT_ALLOWED')
+  stage.serverActor(2).stop()
+  await stage.clock.pass(11_000)
+  await stage.server(2, { key: 3 }) // it was replaced, with a new key
   await stage.close()
 })
 

@@ -90,6 +90,22 @@ test('a lost report of the backup server is asked for again', async () => {
   await world.close()
 })
 
+test('no replica is reported while a block report that lacks it is on its way', async () => {
+  const world = await World.open(2)
+  const taken = Promise.withResolvers<void>()
+  assert.ok(world.manager)
+  world.manager.reportsTaken = taken.promise
+  world.servers.get(2)?.wantReport()
+  await world.clock.pass(100)
+  const storing = world.store(1, blob)
+  await world.clock.pass(4_000)
+  assert.equal(world.holders(blob), [1, 2])
+  assert.equal([...(world.manager.reported.get(blob.blobId)?.keys() ?? [])], [1])
+  taken.resolve()
+  assert.equal((await world.clock.until(storing)).servers, [1, 2])
+  await world.close()
+})
+
 test('a lost report of the primary is repeated', async () => {
   const world = await World.open(2)
   world.manager?.forgets.set(1, 2)

@@ -3,7 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { sql } from 'kysely'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
 import { openCatalog, openCatalogHere } from '../../../src/manager/catalog/open.ts'
+import { openSqlite } from '../../../src/manager/catalog/sqlite.ts'
 import { conformance } from './conformance.ts'
 
 for (const [name, open] of [
@@ -38,3 +42,17 @@ for (const [name, open] of [
     }
   })
 }
+
+const test = suite('catalog: on the disk')
+
+test('a commit is synced before it is answered, or a power cut would take back a "stored"', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-catalog-'))
+  const db = openSqlite(join(folder, 'catalog.sqlite'))
+  const { rows: mode } = await sql<{ journal_mode: string }>`pragma journal_mode`.execute(db)
+  const { rows: level } = await sql<{ synchronous: number }>`pragma synchronous`.execute(db)
+  await db.destroy()
+  await rm(folder, { recursive: true, force: true })
+  assert.equal([mode[0]?.journal_mode, level[0]?.synchronous], ['wal', 2])
+})
+
+test.run()

@@ -219,6 +219,30 @@ export function conformance(
     assert.equal(await catalog.applyReport(young), { unknown: 0, missing: 0 })
   })
 
+  test('a copy that a server turns out to have counts', async ({ catalog }) => {
+    await commit(catalog, 'blob', [chunkOf('a')])
+    const [size, wrong] = [1000, 999].map((sizeBytes) => ({ blobId: idOf('blob'), sizeBytes }))
+    assert.ok(size && wrong)
+    await catalog.applyReport({ server: 1, beforeMs: 1_000, blobs: [] })
+    await catalog.applyReport({ server: 3, beforeMs: 1_000, blobs: [wrong] })
+    assert.equal(await present(catalog, ['a']), [false])
+    const found = await catalog.applyReport({ server: 3, beforeMs: 1_000, blobs: [size] })
+    assert.equal(found, { unknown: 0, missing: 0 })
+    assert.equal(await present(catalog, ['a']), [true])
+  })
+
+  test('a write that fails half way leaves nothing of itself', async ({ catalog }) => {
+    const half = commit(catalog, 'half', [chunkOf('a')], [1, null as never])
+    const whole = commit(catalog, 'whole', [chunkOf('b')])
+    const results = await Promise.allSettled([half, whole])
+    assert.equal(
+      results.map((result) => result.status),
+      ['rejected', 'fulfilled'],
+    )
+    assert.is(await catalog.blob(idOf('half')), null)
+    assert.equal(await present(catalog, ['a', 'b']), [false, true])
+  })
+
   test('what is called present is pinned by then, and what is missing is not', async (context) => {
     const { catalog, pins } = context
     await commit(catalog, 'blob', [chunkOf('a'), chunkOf('b')])

@@ -112,8 +112,11 @@ export class Stage {
   }
 
   /** Registered, with its (empty) block report taken. */
-  async server(number: number, options: { host?: string } = {}): Promise<ServerActor> {
-    const actor = new ServerActor(this, number, options.host ?? '127.0.0.1')
+  async server(
+    number: number,
+    options: { host?: string; key?: number } = {},
+  ): Promise<ServerActor> {
+    const actor = new ServerActor(this, number, options)
     this.#actors.push(actor)
     await actor.register()
     return actor
@@ -166,10 +169,10 @@ class Actor {
   readonly #identity: ReturnType<typeof identityOf>
   #session: Promise<Session> | null = null
 
-  constructor(stage: Stage, role: Role, number: number) {
+  constructor(stage: Stage, role: Role, number: number, key?: number) {
     this.stage = stage
     this.number = number
-    this.#identity = identityOf(role, number, role === 'server' ? 2 : 6)
+    this.#identity = identityOf(role, number, key ?? (role === 'server' ? 2 : 6))
     this.publicKey = Buffer.from(this.#identity.publicKey).toString('hex')
   }
 
@@ -203,9 +206,9 @@ export class ServerActor extends Actor {
   load = { usedBytes: 0, freeBytes: 100 * GIB, blobs: 0, active: 0, readOnly: false }
   #isStopped = false
 
-  constructor(stage: Stage, number: number, host: string) {
-    super(stage, 'server', number)
-    this.#host = host
+  constructor(stage: Stage, number: number, options: { host?: string; key?: number }) {
+    super(stage, 'server', number, options.key)
+    this.#host = options.host ?? '127.0.0.1'
   }
 
   /** What it does at each start; sends a block report when asked for one. */

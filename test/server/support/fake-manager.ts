@@ -26,6 +26,8 @@ export class FakeManager {
   heartbeats = 0
   wantsReport = true
   clusterId: string
+  /** Block reports are answered when it resolves. */
+  reportsTaken: Promise<void> = Promise.resolve()
   /** How long the primary's report is held before "pending". */
   holdMs = 2_000
   /** Failures to answer the next calls with. */
@@ -66,6 +68,7 @@ export class FakeManager {
       },
       'server.report': async ({ number, page, blobs }) => {
         const before = page === 0 ? [] : (this.blockReports.get(number) ?? [])
+        await this.reportsTaken
         this.blockReports.set(number, [...before, ...blobs])
         return { unknown: 0, missing: 0 }
       },
