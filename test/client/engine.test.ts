@@ -4,34 +4,22 @@ import os from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { chunkId, deriveKeys, encodeSnapshot, TreeWriter, zstd } from '../../src/chunk/index.ts'
+import { chunkId, encodeSnapshot, TreeWriter, zstd } from '../../src/chunk/index.ts'
 import { BlobSender } from '../../src/client/backup/blob-sender.ts'
 import { ChunkSink, type NewChunk } from '../../src/client/backup/chunk-sink.ts'
-import { Client } from '../../src/client/client.ts'
+import type { Client } from '../../src/client/client.ts'
 import { openNativeFiles } from '../../src/client/os/native.ts'
 import { BackupSession } from '../../src/client/remote/backup-session.ts'
 import { ManagerLink } from '../../src/client/remote/manager-link.ts'
 import { openSourceFiles, type SourceFiles } from '../../src/client/source/files.ts'
 import { compareTrees } from '../support/compare-trees.ts'
+import { keys, openClient } from './support/client.ts'
 import { FakeCluster } from './support/fake-cluster.ts'
-import { contextFor, prng, QUICK_TIMING, realClock } from './support/world.ts'
+import { contextFor, prng } from './support/world.ts'
 
 type World = { base: string; source: string; cluster: FakeCluster; client: Client }
 const test = suite<World>('client engine')
-const keys = deriveKeys(Buffer.alloc(32, 7))
 const native = openNativeFiles()
-
-const openClient = (cluster: FakeCluster, files?: SourceFiles): Client =>
-  new Client({
-    peers: cluster.peers,
-    manager: cluster.manager,
-    clock: realClock,
-    clientName: 'one',
-    dataDir: '/nonexistent',
-    keys,
-    timing: QUICK_TIMING,
-    ...(files && { files }),
-  })
 
 test.before.each((context) => {
   context.base = fs.mkdtempSync(path.join(os.tmpdir(), 'holdfast-engine-'))
@@ -60,6 +48,7 @@ test('a folder of everything odd comes back the same', async (world) => {
   fs.chmodSync(at('sticky'), 0o1750)
   fs.writeFileSync(Buffer.concat([Buffer.from(`${source}/latin-`), Buffer.from([0xe4])]), 'x')
   fs.writeFileSync(at('setuid'), 'program')
+  if (process.getuid?.() === 0) fs.chownSync(at('setuid'), 1234, 4321)
   fs.chmodSync(at('setuid'), 0o4755)
   fs.writeFileSync(at('large'), prng(1).bytes(3_000_000))
   fs.linkSync(at('large'), at('sticky/other name'))
@@ -160,8 +149,9 @@ test('files that are right already are left, but not what two names share by acc
     ['a', 0o600],
     ['b', 0o640],
     ['c', 0o644],
+    ['d', 0o644],
   ] as const) {
-    fs.writeFileSync(at(name), name === 'c' ? 'other' : 'same content')
+    fs.writeFileSync(at(name), name >= 'c' ? 'other' : 'same content')
     fs.chmodSync(at(name), mode)
     old(at(name))
   }
@@ -169,10 +159,11 @@ test('files that are right already are left, but not what two names share by acc
   const there = path.join(world.base, 'target', source)
   fs.mkdirSync(there, { recursive: true })
   fs.copyFileSync(at('c'), path.join(there, 'c'))
+  fs.writeFileSync(path.join(there, 'd'), 'OTHER')
   fs.copyFileSync(at('a'), path.join(there, 'a'))
   fs.linkSync(path.join(there, 'a'), path.join(there, 'b'))
   fs.linkSync(path.join(there, 'a'), path.join(world.base, 'outside'))
-  for (const name of ['a', 'c']) old(path.join(there, name))
+  for (const name of ['a', 'c', 'd']) old(path.join(there, name))
   fs.chmodSync(path.join(world.base, 'outside'), 0o666)
   const { summary } = await restored(world, snapshot)
   assert.is(summary.skippedFiles, 1, 'c')

@@ -1,0 +1,99 @@
+// test/client/backup/passes.test.ts — is a backup whole when copies or its session go on the way?
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ContentReader } from '../../../src/client/backup/content-reader.ts'
+import type { StoredEntry } from '../../../src/client/remote/stored-tree.ts'
+import { openClient } from '../support/client.ts'
+import { FakeCluster } from '../support/fake-cluster.ts'
+import { contextFor, prng } from '../support/world.ts'
+
+type World = { source: string; cluster: FakeCluster }
+const test = suite<World>('client backup passes')
+
+test.before.each((context) => {
+  context.source = fs.mkdtempSync(path.join(os.tmpdir(), 'holdfast-passes-'))
+  for (let seed = 0; seed < 6; seed += 1) {
+    fs.writeFileSync(path.join(context.source, `file ${seed}`), prng(seed).bytes(900_000))
+  }
+  context.cluster = new FakeCluster()
+})
+test.after.each(({ source }) => fs.rmSync(source, { recursive: true, force: true }))
+
+async function backUp({ cluster, source }: World) {
+  const passes: number[] = []
+  const { snapshot } = await openClient(cluster).backup({
+    paths: [source],
+    onEvent: (event) => {
+      if (event.type === 'phase' && event.phase === 'backup') passes.push(event.pass)
+    },
+  })
+  const bad = [...cluster.reach(snapshot)].filter((id) => !cluster.isGood(id))
+  return { snapshot, passes, bad }
+}
+
+test('an unchanged file whose chunk has one copy left is sent again', async (world) => {
+  const { cluster } = world
+  await new Promise((resolve) => setTimeout(resolve, 150)) // beyond a tick of the file clock
+  const first = await backUp(world)
+  const gone = cluster.servers.find(({ blobs }) => blobs.size > 0)
+  assert.ok(gone)
+  gone.up = false
+  assert.ok([...cluster.reach(first.snapshot)].some((id) => !cluster.isGood(id)))
+  const sent = cluster.count('blob.store')
+  const second = await backUp(world)
+  assert.equal(second.bad, [])
+  assert.ok(cluster.count('blob.store') > sent)
+  assert.equal(second.passes, [1], 'known before the commit, not after')
+})
+
+test('copies lost just before the commit lead to another pass, never to a thin snapshot', async (world) => {
+  const { cluster } = world
+  let commits = 0
+  cluster.before = ({ method }) => {
+    if (method !== 'snapshot.commit' || commits++ > 0) return
+    const gone = cluster.servers.find(({ blobs }) => blobs.size > 0)
+    if (gone) gone.up = false
+  }
+  const { passes, bad } = await backUp(world)
+  assert.equal(passes, [1, 2])
+  assert.equal(bad, [])
+})
+
+test('after a session was lost everything is asked about once more', async (world) => {
+  const { cluster } = world
+  let assignments = 0
+  cluster.before = ({ method }) => {
+    if (method === 'server.assign' && assignments++ === 0) cluster.sessions.clear()
+  }
+  const { passes, bad } = await backUp(world)
+  assert.equal(passes, [1, 2], 'what the lost session pinned is void')
+  assert.equal(bad, [])
+})
+
+test('a file counts as unchanged by size, mtime, ctime and inode, and when it is old enough', ({
+  source,
+  cluster,
+}) => {
+  const stat = fs.lstatSync(path.join(source, 'file 1'), { bigint: true })
+  const { mtimeNs, ctimeNs, ino } = stat
+  const known = { type: 'file', size: 900_000, mtimeNs, ctimeNs, inode: ino } as StoredEntry
+  const reader = new ContentReader(contextFor(cluster).context, {} as never)
+  const later = Number(ctimeNs / 1_000_000n) + 1_000
+  assert.is(reader.isUnchanged(known, stat, later), true)
+  for (const change of [
+    { size: 900_001 },
+    { mtimeNs: mtimeNs + 1n },
+    { ctimeNs: ctimeNs + 1n },
+    { inode: ino + 1n },
+    { type: 'symlink' as const },
+  ]) {
+    const text = Object.keys(change).join()
+    assert.is(reader.isUnchanged({ ...known, ...change }, stat, later), false, text)
+  }
+  assert.is(reader.isUnchanged(known, stat, later - 950), false, 'touched as its backup began')
+})
+
+test.run()
