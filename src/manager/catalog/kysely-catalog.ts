@@ -22,6 +22,7 @@ import { wellReplicated } from './replication.ts'
 import { migrate, type Tables } from './schema.ts'
 import { endSession, mustBeOpen } from './sessions.ts'
 import { commitSnapshot } from './snapshot-commit.ts'
+import { ThinScan } from './thin-scan.ts'
 import { WriteQueue } from './write-queue.ts'
 
 const IDS_PER_STATEMENT = 1_000
@@ -29,6 +30,7 @@ const IDS_PER_STATEMENT = 1_000
 export class KyselyCatalog implements Catalog {
   readonly #db: Kysely<Tables>
   readonly #writes: WriteQueue
+  readonly #thinScan = new ThinScan()
 
   constructor(db: Kysely<Tables>) {
     this.#db = db
@@ -205,7 +207,11 @@ export class KyselyCatalog implements Catalog {
   }
 
   commitBlob(commit: BlobCommit): Promise<void> {
-    return this.#writes.run((tx) => commitBlob(tx, commit))
+    return this.#writes.run((tx) => {
+      const { live, servers, wanted } = commit
+      if (servers.filter((server) => live.includes(server)).length < wanted) this.#thinScan.doubt()
+      return commitBlob(tx, commit)
+    })
   }
 
   async blob(blobId: string): Promise<{ sizeBytes: number; servers: number[] } | null> {
@@ -253,8 +259,17 @@ export class KyselyCatalog implements Catalog {
     return chunkIds.map((id) => places.get(id) ?? null)
   }
 
-  commitSnapshot(commit: SnapshotCommit): Promise<SnapshotVerdict> {
-    return this.#writes.run((tx) => commitSnapshot(tx, commit))
+  async commitSnapshot(commit: SnapshotCommit): Promise<SnapshotVerdict> {
+    let confirm = (): void => undefined
+    const verdict = await this.#writes.run((tx) =>
+      commitSnapshot(tx, commit, async () => {
+        const found = await this.#thinScan.look(tx, commit)
+        confirm = found.confirm
+        return found.isWhole
+      }),
+    )
+    confirm()
+    return verdict
   }
 
   async snapshots(repositoryId: string): Promise<(SnapshotFields & { snapshotId: string })[]> {
@@ -276,7 +291,11 @@ export class KyselyCatalog implements Catalog {
   }
 
   applyReport(report: BlockReport): Promise<{ unknown: number; missing: number }> {
-    return this.#writes.run((tx) => applyReport(tx, report))
+    return this.#writes.run(async (tx) => {
+      const result = await applyReport(tx, report)
+      if (result.missing > 0) this.#thinScan.doubt()
+      return result
+    })
   }
 
   counts(live: readonly number[], wanted: number): Promise<CatalogCounts> {

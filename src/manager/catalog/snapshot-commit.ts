@@ -6,7 +6,6 @@
 import { sql, type Transaction } from 'kysely'
 import { batches, toBytes, toHex, unpackEdges } from './bytes.ts'
 import type { SnapshotCommit, SnapshotVerdict } from './catalog.ts'
-import { thinBlobs } from './replication.ts'
 import type { Tables } from './schema.ts'
 import { endSession, mustBeOpen } from './sessions.ts'
 
@@ -15,6 +14,7 @@ const IDS_PER_STATEMENT = 1_000
 export async function commitSnapshot(
   tx: Transaction<Tables>,
   commit: SnapshotCommit,
+  isNothingThin: () => Promise<boolean>,
 ): Promise<SnapshotVerdict> {
   const repositoryId = toBytes(commit.repositoryId)
   const snapshotId = toBytes(commit.snapshotId)
@@ -33,8 +33,7 @@ export async function commitSnapshot(
     .where('chunk_id', '=', snapshotId)
     .executeTakeFirst()
   if (!record) return { state: 'not-a-record' }
-  const thin = await thinBlobs(tx, commit).limit(1).executeTakeFirst()
-  const reach = await walk(tx, commit, thin === undefined)
+  const reach = await walk(tx, commit, await isNothingThin())
   if (reach.unknown !== null) return { state: 'unknown-edge', chunkId: reach.unknown }
   if (reach.thin > 0) return { state: 'under-replicated', count: reach.thin }
   for (const batch of batches(reach.fresh, IDS_PER_STATEMENT)) {

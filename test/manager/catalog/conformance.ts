@@ -197,6 +197,44 @@ export function conformance(
     assert.ok(dead.state === 'under-replicated' && dead.count > 300, 'all of it is looked at')
   })
 
+  test('however much was whole before, what gets thin meanwhile stops a commit', async (context) => {
+    const { catalog } = context
+    const record = (name: string) =>
+      commit(catalog, `blob of ${name}`, [recordOf(name, [idOf('old')])], [3, 4])
+    await commit(catalog, 'old', [chunkOf('old', [idOf('deep')])], [3, 4])
+    await commit(catalog, 'deep', [chunkOf('deep')], [1, 2])
+    const live = [1, 2, 3, 4]
+    for (const name of ['one', 'two', 'three', 'four']) await record(name)
+    const states = []
+    states.push(await snapshot(catalog, 'one', live))
+    states.push(await snapshot(catalog, 'two', [2, 3, 4])) // server 1 is dead
+    states.push(await snapshot(catalog, 'two', [...live, 5]))
+    await catalog.applyReport({ server: 2, beforeMs: 1_000, blobs: [] })
+    states.push(await snapshot(catalog, 'three', live))
+    await catalog.applyReport({
+      server: 2,
+      beforeMs: 1_000,
+      blobs: [{ blobId: idOf('deep'), sizeBytes: 1000 }],
+    })
+    states.push(await snapshot(catalog, 'three', live))
+    await commit(catalog, 'thin', [chunkOf('new')], [1])
+    await commit(catalog, 'top', [recordOf('top', [idOf('new')])], [3, 4])
+    states.push(await snapshot(catalog, 'top', live))
+    states.push(await snapshot(catalog, 'four', live))
+    assert.equal(
+      states.map(({ state }) => state),
+      [
+        'committed',
+        'under-replicated',
+        'committed',
+        'under-replicated',
+        'committed',
+        'under-replicated',
+        'committed',
+      ],
+    )
+  })
+
   test('a report marks what a server lost, and what came back', async ({ catalog }) => {
     await commit(catalog, 'blob', [chunkOf('a')])
     const report = (blobs: { blobId: string; sizeBytes: number }[]) =>
