@@ -136,14 +136,14 @@ test('a ping tells a peer that is gone from one that has nothing to say', async 
   const stage = await connect({ ...LOSSY, lossRatio: 0.2 })
   const { session, world } = stage
   for (let i = 0; i < 20; i += 1) {
-    await world.pass(1_000)
-    assert.ok(session.silentMs < 1_000, `silent for ${session.silentMs} ms, and lives`)
+    await world.pass(2_000)
+    assert.ok(session.silentMs < 2_000, `silent for ${session.silentMs} ms, and lives`)
     session.ping()
   }
-  await world.pass(1_000)
+  await world.pass(6_000)
   assert.is(session.silentMs, 0, 'owes nothing')
   stage.server.host.kill()
-  await world.pass(5_000)
+  await world.pass(3_000) // before the next keep-alive
   assert.is(session.silentMs, 0, 'nobody asked it')
   session.ping()
   await world.pass(3_000)
