@@ -35,6 +35,11 @@ const ROWS: Partial<Record<TransportErrorCode, Row>> = {
     'the socket failed on the way to {where}',
     "check this machine's network",
   ],
+  ERR_HOLDFAST_INVALID: [
+    'BAD_CONFIG',
+    '{where} cannot be called',
+    'correct host and port in the config',
+  ],
   ERR_HOLDFAST_ABORTED: ['CANCELLED', 'given up while connecting to {where}', 'nothing was sent'],
 }
 

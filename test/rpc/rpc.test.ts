@@ -16,6 +16,7 @@ import {
   systemClock,
 } from '../../src/rpc/index.ts'
 import { MemoryNetwork } from '../support/memory-network.ts'
+import { testUnless } from '../support/skip.ts'
 
 const errors: string[] = []
 const log = {
@@ -257,6 +258,19 @@ function conformance(name: string, network: () => Promise<Open>): void {
     await peers.close()
     assert.is(await codeOf(peers.call(to, 'repository.list', {})), 'CANCELLED')
   })
+
+  const overUdp = testUnless(test, name === 'over UDP' ? null : 'memory has all addresses')
+  overUdp(
+    'an address that may not be called is a mistake in the config, no defect',
+    async ({ a }) => {
+      const peers = new Peers({ endpoint: a, clock, log })
+      const to = { host: '192.0.2.1', port: 7400, publicKey: identityOf(2).publicKey }
+      const error = await peers.call(to, 'repository.list', {}).catch((failure) => failure)
+      assert.ok(isHoldfastError(error, 'BAD_CONFIG'))
+      assert.match(error.detail, '192.0.2.1:7400 cannot be called')
+      await peers.close()
+    },
+  )
 
   test('rubbish on a stream is an error with words, and the session lives on', async ({
     session,
