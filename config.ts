@@ -1,4 +1,5 @@
 // config.ts — which names, addresses and knobs are there? Read by entry points, bench and tests only.
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -234,7 +235,8 @@ async function readConfigFile(path: string): Promise<unknown> {
     }
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const words = cause instanceof Error ? cause.message : String(cause)
+    const reason = existsSync(file) ? words : 'there is no such file'
     throw new HoldfastError('BAD_CONFIG', `${path} cannot be read: ${reason}`, { cause })
   }
   throw new HoldfastError('BAD_CONFIG', `${path} is not a .ts, .js or .json file`)

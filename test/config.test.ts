@@ -141,9 +141,11 @@ test('a config is a .ts, .js or .json file; anything else says what is wrong', a
       assert.ok(isHoldfastError(error, 'BAD_CONFIG'), name)
       assert.match(error.detail, said)
     }
-    const error = await loadConfig(join(folder, 'absent.json')).catch((problem: unknown) => problem)
-    assert.ok(isHoldfastError(error, 'BAD_CONFIG'))
-    assert.match(error.detail, 'absent.json cannot be read')
+    for (const path of ['absent.json', 'absent.ts'].map((name) => join(folder, name))) {
+      const error = await loadConfig(path).catch((problem: unknown) => problem)
+      assert.ok(isHoldfastError(error, 'BAD_CONFIG'))
+      assert.is(error.detail, `${path} cannot be read: there is no such file`)
+    }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
