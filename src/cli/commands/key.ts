@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { chmod, copyFile, link, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readKeyFile } from '../../chunk/index.ts'
-import { HoldfastError } from '../../errors.ts'
+import { HoldfastError, isHoldfastError } from '../../errors.ts'
 import { makeFolder } from '../../identity/index.ts'
 import type { Output } from '../output.ts'
 import type { Settings } from '../settings.ts'
@@ -23,7 +23,9 @@ export async function runKey(
   try {
     await copyFile(file, copy)
     await chmod(copy, 0o600)
-    const keys = await readKeyFile(copy)
+    const keys = await readKeyFile(copy).catch((error: unknown) => {
+      throw asked(error, copy, file)
+    })
     const known = await readKeyFile(path)
     if (known && known.repositoryId !== keys?.repositoryId) {
       const other = `${path} holds the key of another repository`
@@ -43,4 +45,11 @@ export async function runKey(
   } finally {
     await unlink(copy).catch(() => undefined)
   }
+}
+
+/** The mistake is in the file that was given, not in our copy of it. */
+function asked(error: unknown, copy: string, file: string): unknown {
+  if (!isHoldfastError(error, 'BAD_FILE')) return error
+  const what = error.detail.replace(copy, file).replace(/; put your copy of it in its place$/, '')
+  return new HoldfastError('BAD_FILE', `${what}; give the file that was copied`, { cause: error })
 }
