@@ -187,10 +187,11 @@ export class App {
 
   async #store(file: FileChoice | undefined): Promise<void> {
     if (!file || isBusy(this.#model)) return
-    this.#set(begin(this.#model, 'backup', basename(file.path) || file.path, file.sizeBytes))
+    this.#set(begin(this.#model, 'backup', basename(file.path) || file.path, null))
     try {
       const summary = await this.#options.client.backup({
         paths: [file.path],
+        scan: true,
         signal: this.#stop.signal,
         onEvent: (event) => this.#set(handleEvent(this.#model, event)),
       })
@@ -248,7 +249,11 @@ export class App {
   async #watchStatus(): Promise<void> {
     const { signal } = this.#stop
     try {
-      this.#set(handleStatus(this.#model, await this.#options.client.status({ signal })))
+      const status = await this.#options.client.status({ signal })
+      const before = this.#model.status?.snapshots ?? status.snapshots
+      this.#set(handleStatus(this.#model, status))
+      // Another client has stored something.
+      if (status.snapshots !== before) await this.#loadSaved()
     } catch (error) {
       if (!signal.aborted) this.#set({ ...this.#model, statusProblem: textOf(error) })
     }
@@ -260,7 +265,7 @@ export class App {
 function choiceOf(path: string, choice: { key: string; label: string }): FileChoice {
   try {
     const stats = statSync(path)
-    return { ...choice, path, sizeBytes: stats.size }
+    return { ...choice, path, sizeBytes: stats.size, isFolder: stats.isDirectory() }
   } catch {
     return { ...choice, path, sizeBytes: null }
   }

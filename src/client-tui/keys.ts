@@ -37,7 +37,7 @@ export const KEYS: readonly Key[] = [
     key: 'enter',
     action: 'enter',
     short: (model) => (model.focus === 'saved' ? 'Enter restore' : 'Enter store'),
-    long: 'store the picked file; in the list of snapshots: restore the marked one',
+    long: 'store the picked file, or restore the marked snapshot',
     blocked: whenIdle,
   },
   {
@@ -70,12 +70,15 @@ export const KEYS: readonly Key[] = [
 
 export const keyFor = (name: string): Key | undefined => KEYS.find((key) => key.key === name)
 
-export const footer = (model: Model): string =>
-  model.typing
-    ? 'Enter confirm   Esc give up'
-    : KEYS.filter((key) => key.short !== null && key.blocked(model) === null)
-        .map(({ short }) => (typeof short === 'function' ? short(model) : short))
-        .join('  ')
+/** What does not fit is left out; help and quit, the last two, stay. */
+export function footer(model: Model, columns: number): string {
+  if (model.typing) return 'Enter confirm   Esc give up'
+  const words = KEYS.filter((key) => key.short !== null && key.blocked(model) === null).map(
+    ({ short }) => (typeof short === 'function' ? short(model) : (short ?? '')),
+  )
+  while (words.length > 2 && words.join('  ').length > columns) words.splice(-3, 1)
+  return words.join('  ')
+}
 
 export const helpLines = (): string[] =>
   KEYS.map(

@@ -9,14 +9,21 @@ export interface FileChoice {
   readonly path: string
   /** Null: it is not there. */
   readonly sizeBytes: number | null
+  readonly isFolder?: boolean
 }
 
 /** A backup or a restore under way, or the last one. */
 export interface Activity {
   readonly kind: 'backup' | 'restore'
   readonly what: string
+  /** Null: not known yet. */
   readonly totalBytes: number | null
+  /** Of the total, read or written. */
   readonly doneBytes: number
+  /** On two servers, compressed. */
+  readonly storedBytes: number
+  /** What must not scroll by: where the key is, what was left out. */
+  readonly notices: readonly string[]
   /** Bytes at the primary and at the backup server, of the blob that moved last. */
   readonly primary: string | null
   readonly backupServer: string | null
@@ -98,6 +105,8 @@ export function begin(
     what,
     totalBytes,
     doneBytes: 0,
+    storedBytes: 0,
+    notices: [],
     primary: null,
     backupServer: null,
     primaryRatio: 0,
@@ -116,12 +125,18 @@ export function handleEvent(model: Model, event: ClientEvent): Model {
   if (!activity) return model
   switch (event.type) {
     case 'progress': {
-      const doneBytes = activity.kind === 'backup' ? event.storedBytes : event.bytes
-      return { ...model, activity: { ...activity, doneBytes } }
+      const { bytes: doneBytes, storedBytes } = event
+      return { ...model, activity: { ...activity, doneBytes, storedBytes } }
     }
+    case 'total':
+      return event.final ? { ...model, activity: { ...activity, totalBytes: event.bytes } } : model
     case 'blob':
       return { ...model, activity: { ...activity, ...blobProgress(model, activity, event) } }
-    case 'notice':
+    case 'notice': {
+      const notices = [...activity.notices, event.message]
+      const message = { kind: 'info', text: event.message } as const
+      return { ...model, activity: { ...activity, notices }, message }
+    }
     case 'bad-replica':
       return { ...model, message: { kind: 'info', text: event.message } }
     case 'waiting':
@@ -167,10 +182,13 @@ export function handleStored(model: Model, summary: BackupSummary): Model {
   const result =
     summary.newBytes === 0 ? 'stored already, on two servers' : `stored on ${on}${which}`
   const problems = summary.warnings > 0 ? `; ${summary.warnings} problems, see above` : ''
+  const stored = `${activity.what} is ${result}; snapshot ${id}${problems}`
+  // The result is to be seen in two more places, a notice only here.
+  const text = [...activity.notices, ...(activity.notices.length > 0 ? [] : [stored])].join('; ')
   return {
     ...model,
     activity: { ...activity, outcome: 'done', result, primaryRatio: 1, backupRatio: 1 },
-    message: { kind: 'good', text: `${activity.what} is ${result}; snapshot ${id}${problems}` },
+    message: { kind: activity.notices.length > 0 ? 'info' : 'good', text },
   }
 }
 

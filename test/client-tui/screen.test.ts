@@ -197,4 +197,61 @@ for (const [columns, rows] of [
   })
 }
 
+test('on a screen of 40 × 12 a file can be stored and restored, in sight', async ({ stage }) => {
+  stage.client.snapshots = [snapshot('file-2.txt')]
+  stage.resize(40, 12)
+  stage.press('3')
+  const text = await stage.shows('3  FILE_3')
+  assert.match(text, '? help  q quit')
+  assert.is(stage.lines.length, 12)
+  stage.press('\r')
+  await stage.shows('storing file-3.txt')
+  const onEvent = stage.client.backups[0]?.onEvent
+  onEvent?.({ type: 'total', files: 1, bytes: 4_000_000, final: true })
+  onEvent?.({ type: 'progress', files: 0, bytes: 1_000_000, newBytes: 0, storedBytes: 2 ** 20 })
+  onEvent?.(blob({}))
+  await stage.shows(/storing \S+ {2}25 %, 1\.0 MiB/)
+  await stage.shows(/to +server-2 .* 50 %/)
+  stage.client.answer = async () => stored({})
+  const done = await Stage.open({ client: stage.client, columns: 40, rows: 12 })
+  try {
+    done.press('\t')
+    await done.shows(/▸ abcdef12 \S+ +on server-2, 3/)
+  } finally {
+    await done.close()
+  }
+})
+
+test('where the new key lies stays on the screen when all is stored', async ({ stage }) => {
+  stage.client.answer = async (request) => {
+    const message = 'made the repository key /k; keep a copy elsewhere'
+    request.onEvent?.({ type: 'notice', code: 'KEY_CREATED', message })
+    return stored({})
+  }
+  stage.press('1\r')
+  const text = await stage.shows(/stored file-1\.txt/)
+  assert.match(text, 'made the repository key /k; keep a copy elsewhere')
+})
+
+test('what another client has stored comes into the list by itself', async ({ stage }) => {
+  await stage.shows('server-4 up')
+  stage.client.snapshots = [snapshot('from-elsewhere.txt')]
+  stage.client.statusAnswer = async () => clusterStatus({ snapshots: 7 })
+  await stage.shows('from-elsewhere.txt')
+})
+
+test('a terminal of eight colours, such as tmux, shows nothing in black', async ({ stage }) => {
+  const { TERM } = process.env
+  process.env.TERM = 'tmux-256color'
+  const inTmux = await Stage.open({ client: stage.client })
+  try {
+    await inTmux.shows('Nothing under way.')
+    assert.not.match(inTmux.app.screenshot(), '\u001b[30m')
+  } finally {
+    if (TERM === undefined) delete process.env.TERM
+    else process.env.TERM = TERM
+    await inTmux.close()
+  }
+})
+
 test.run()

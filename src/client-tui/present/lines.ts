@@ -12,6 +12,9 @@ export interface Piece {
 }
 export type Line = readonly Piece[]
 
+/** Below it there is room for the least only. */
+const NARROW_COLUMNS = 60
+
 const piece = (text: string, style: Style = 'plain'): Piece => ({ text, style })
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
@@ -79,8 +82,10 @@ export function wrap(text: string, columns: number, rows: number): string[] {
   return shown
 }
 
-export function presentFiles(model: Model, columns: number): Line[] {
-  return model.files.map((file, index) => {
+export function presentFiles(model: Model, columns: number, rows: number): Line[] {
+  const first = firstShown(model.picked, rows, model.files.length)
+  return model.files.slice(first, first + rows).map((file, at) => {
+    const index = first + at
     const isPicked = model.focus === 'files' && index === model.picked
     return [
       piece(isPicked ? '▸ ' : '  ', 'good'),
@@ -92,52 +97,67 @@ export function presentFiles(model: Model, columns: number): Line[] {
   })
 }
 
+/** The marked line stays in sight. */
+const firstShown = (marked: number, rows: number, count: number): number =>
+  Math.max(0, Math.min(marked - rows + 1, count - rows))
+
 function fileLine(file: FileChoice, columns: number): string {
   const key = file.key.padEnd(2)
   const label = (file.label || 'typed').padEnd(7)
-  const size = (file.sizeBytes === null ? 'not there' : formatSize(file.sizeBytes)).padStart(10)
+  const size = sizeOf(file).padStart(10)
   const name = fit(file.label ? basename(file.path) : file.path, Math.max(8, columns - 24))
   return `${key} ${label} ${fill(name, Math.max(8, columns - 24))} ${size}`
 }
+
+const sizeOf = ({ sizeBytes, isFolder }: FileChoice): string =>
+  sizeBytes === null ? 'not there' : isFolder ? 'folder' : formatSize(sizeBytes)
 
 export function presentActivity(activity: Activity | null, columns: number): Line[] {
   if (!activity) return [[piece('Nothing under way.', 'dim')]]
   const [doing, did] =
     activity.kind === 'backup' ? ['storing', 'stored'] : ['restoring', 'restored']
   const verb = activity.outcome === 'done' ? did : doing
-  const what = fit(activity.what, Math.max(10, columns - 14))
+  const far = progressOf(activity)
+  const what = fit(activity.what, Math.max(8, columns - verb.length - 1 - far.length))
   if (activity.outcome === 'failed') {
     const why = wrap(activity.result, columns, 3).map((text): Line => [piece(text)])
     return [[piece(`${verb} ${what} failed`, 'bad')], ...why]
   }
-  const barColumns = Math.max(10, columns - 34)
-  const lines: Line[] = [
-    [piece(`${verb} `), piece(what, 'bold'), piece(bytesLine(activity), 'dim')],
-  ]
+  const lines: Line[] = [[piece(`${verb} `), piece(what, 'bold'), piece(far)]]
   if (activity.kind === 'backup') {
-    lines.push(serverLine('to', activity.primary, activity.primaryRatio, barColumns))
-    lines.push(serverLine('and', activity.backupServer, activity.backupRatio, barColumns))
+    lines.push(serverLine('to', activity.primary, activity.primaryRatio, columns))
+    lines.push(serverLine('and', activity.backupServer, activity.backupRatio, columns))
   } else if (activity.totalBytes) {
     const done = activity.outcome === 'done' ? activity.totalBytes : activity.doneBytes
-    lines.push(barLine('', Math.min(1, done / activity.totalBytes), barColumns))
+    lines.push(barLine('', Math.min(1, done / activity.totalBytes), columns))
   }
   if (activity.outcome === 'done') lines.push([piece(fit(activity.result, columns), 'good')])
   return lines
 }
 
-function bytesLine({ kind, doneBytes, outcome }: Activity): string {
+/** "  33 %, 12.0 MiB on two servers". */
+function progressOf({ kind, doneBytes, storedBytes, totalBytes, outcome }: Activity): string {
   if (doneBytes === 0 || outcome !== 'running') return ''
-  return `  ${formatSize(doneBytes)} ${kind === 'backup' ? 'on two servers' : 'done'}`
+  const ratio = totalBytes ? Math.min(1, doneBytes / totalBytes) : null
+  const share = ratio === null ? '' : `${Math.floor(100 * ratio)} %, `
+  const bytes = formatSize(kind === 'backup' ? storedBytes : doneBytes)
+  return `  ${share}${bytes} ${kind === 'backup' ? 'on two servers' : 'done'}`
 }
 
 function serverLine(word: string, name: string | null, ratio: number, columns: number): Line {
   const server = name ?? (word === 'to' ? 'asking the manager' : 'backup server')
-  return barLine(`${word.padEnd(3)} ${fill(fit(server, 18), 18)}`, ratio, columns)
+  const nameColumns = headColumns(columns) - 4
+  return barLine(`${word.padEnd(3)} ${fit(server, nameColumns)}`, ratio, columns)
 }
 
+const headColumns = (columns: number): number => (columns < NARROW_COLUMNS ? 14 : 22)
+
 const barLine = (head: string, ratio: number, columns: number): Line => [
-  piece(`  ${head.padEnd(22)} `),
-  piece(bar(ratio, columns), ratio >= 1 ? 'good' : 'plain'),
+  piece(`  ${fill(head, headColumns(columns))} `),
+  piece(
+    bar(ratio, Math.max(4, columns - headColumns(columns) - 12)),
+    ratio >= 1 ? 'good' : 'plain',
+  ),
   piece(`${Math.floor(ratio * 100)} %`.padStart(6), 'dim'),
 ]
 
@@ -148,8 +168,7 @@ export function bar(ratio: number, columns: number): string {
 
 export function presentSaved(model: Model, columns: number, rows: number): Line[] {
   if (model.saved.length === 0) return [[piece('Nothing is stored yet.', 'dim')]]
-  // The marked line stays in sight.
-  const first = Math.max(0, Math.min(model.savedIndex - rows + 1, model.saved.length - rows))
+  const first = firstShown(model.savedIndex, rows, model.saved.length)
   return model.saved.slice(first, first + rows).map((row, at) => {
     const isMarked = model.focus === 'saved' && first + at === model.savedIndex
     return [
@@ -166,8 +185,10 @@ function savedLine(row: SavedRow, columns: number): string {
   const time = `${day} ${two(at.getHours())}:${two(at.getMinutes())}`
   const servers = row.servers === null ? '…' : shortNames(row.servers)
   const names = row.paths.map((path) => basename(path) || path).join(' ')
-  const head = `${row.snapshot.slice(0, 8)} ${time} ${formatSize(row.bytes).padStart(9)}`
-  const tail = `on ${fit(servers, 34)}`
+  const isNarrow = columns < NARROW_COLUMNS
+  const id = row.snapshot.slice(0, 8)
+  const head = isNarrow ? id : `${id} ${time} ${formatSize(row.bytes).padStart(9)}`
+  const tail = `on ${fit(servers, isNarrow ? 14 : 34)}`
   const room = Math.max(6, columns - head.length - tail.length - 2)
   return `${head} ${fill(fit(names, room), room)} ${tail}`
 }
@@ -188,7 +209,10 @@ export function presentServers(model: Model, columns: number): Line[] {
   const { servers } = model.status
   const full = serverPieces(servers, true)
   const columnsWanted = full.reduce((sum, { text }) => sum + text.length, 0)
-  const pieces = columnsWanted <= columns ? full : serverPieces(servers, false)
+  const short = serverPieces(servers, false)
+  const isShortFitting = short.reduce((sum, { text }) => sum + text.length, 0) <= columns
+  const few = isShortFitting ? short : countPieces(servers, columns)
+  const pieces = columnsWanted <= columns ? full : few
   const { underReplicated, total } = model.status.blobs
   const health = model.status.safeMode
     ? piece('safe mode: waiting for the servers', 'bold')
@@ -196,6 +220,15 @@ export function presentServers(model: Model, columns: number): Line[] {
       ? piece(`${underReplicated} of ${total} blobs lack a second copy: store again`, 'bad')
       : piece(total === 0 ? 'nothing is stored yet' : 'all that is stored is on two servers', 'dim')
   return [pieces, [health]]
+}
+
+/** "3 of 4 servers up; server-2 suspect": where not all names fit, those that matter. */
+function countPieces(servers: NonNullable<Model['status']>['servers'], columns: number): Piece[] {
+  const others = servers.filter(({ state }) => state !== 'up')
+  const count = `${servers.length - others.length} of ${servers.length} servers up`
+  if (others.length === 0) return [piece(count, 'good')]
+  const names = others.map(({ name, state }) => `${name} ${state}`).join(', ')
+  return [piece(`${count}; `), piece(fit(names, columns - count.length - 2), 'bad')]
 }
 
 function serverPieces(

@@ -76,8 +76,8 @@ test('names that share a stem are shortened', () => {
 })
 
 test('a file that is not there says so', () => {
-  assert.match(text(presentFiles(model, 60))[2] ?? '', /3 {2}FILE_3 {2}name-3 +not there/)
-  for (const line of text(presentFiles(model, 60))) assert.ok(columnsOf(line) <= 60, line)
+  assert.match(text(presentFiles(model, 60, 3))[2] ?? '', /3 {2}FILE_3 {2}name-3 +not there/)
+  for (const line of text(presentFiles(model, 60, 3))) assert.ok(columnsOf(line) <= 60, line)
 })
 
 const blob = (servers: [number, number], state: 'sending' | 'replicated') =>
@@ -149,12 +149,12 @@ test('a typed line shows its end and a cursor', () => {
 
 test('footer and help come from the table of keys, and the footer fits', () => {
   assert.is(helpLines().length, KEYS.length)
-  const full = footer(handleSaved(model, [{ ...savedRow }]))
+  const full = footer(handleSaved(model, [{ ...savedRow }]), 78)
   assert.ok(full.length <= 78, full)
   for (const word of ['1-3 pick', 'Enter store', 'r restore', 'q quit']) assert.match(full, word)
-  assert.not.match(footer(model), 'r restore', 'nothing is stored yet')
-  assert.match(footer({ ...handleSaved(model, [savedRow]), focus: 'saved' }), 'Enter restore')
-  const busy = footer(begin(model, 'backup', 'x', null))
+  assert.not.match(footer(model, 78), 'r restore', 'nothing is stored yet')
+  assert.match(footer({ ...handleSaved(model, [savedRow]), focus: 'saved' }, 78), 'Enter restore')
+  const busy = footer(begin(model, 'backup', 'x', null), 78)
   assert.not.match(busy, 'Enter')
   assert.match(busy, 'q quit')
 })
