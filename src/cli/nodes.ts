@@ -3,6 +3,7 @@
 // One process each, so that one can be killed or crash alone. Their words go to DATA/logs/NAME.log.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { ERRORS, type ErrorCode, HoldfastError } from '../errors.ts'
@@ -124,6 +125,17 @@ export async function stopNodes(nodes: readonly NodeProcess[]): Promise<void> {
   await Promise.all(nodes.map((node) => node.ended))
   clearTimeout(timer)
 }
+
+const pidsPath = ({ dataDir }: Settings): string => join(dataDir, 'pids.json')
+
+/** {name: pid}, for whoever wants to kill one. */
+export async function writePids(settings: Settings, nodes: readonly NodeProcess[]): Promise<void> {
+  const pids = Object.fromEntries(nodes.map(({ name, child }) => [name, child.pid]))
+  await writeFile(pidsPath(settings), `${JSON.stringify(pids, null, 2)}\n`)
+}
+
+export const removePids = (settings: Settings): Promise<void> =>
+  rm(pidsPath(settings), { force: true })
 
 /** Resolves when the signal has fired. */
 export const aborted = (signal: AbortSignal): Promise<void> =>

@@ -1,8 +1,8 @@
 // src/cli/start.ts — how do the manager, all servers and a screen come up in one go? (npm start)
 import { HoldfastError } from '../errors.ts'
-import { runClientScreen } from './commands/client.ts'
+import { canShowScreen, runClientScreen } from './commands/client.ts'
 import { interruptSignal } from './interrupt.ts'
-import { allReady, startNodes, stopNodes } from './nodes.ts'
+import { allReady, removePids, startNodes, stopNodes, writePids } from './nodes.ts'
 import { endWithReader, Output } from './output.ts'
 import { settle } from './settings.ts'
 
@@ -14,7 +14,7 @@ process.exitCode = await start().catch((error) => output.fail(error))
 process.exit()
 
 async function start(): Promise<number> {
-  if (!process.stdin.isTTY || !process.stdout.isTTY) {
+  if (!canShowScreen()) {
     const detail = 'npm start opens a screen and needs a terminal; without one run: npm run demo'
     throw new HoldfastError('BAD_USAGE', detail)
   }
@@ -24,9 +24,11 @@ async function start(): Promise<number> {
   const nodes = await startNodes(settings)
   try {
     await allReady(nodes, { signal, withinMs: READY_MS_MAX })
+    await writePids(settings, nodes)
     return await runClientScreen(settings, signal)
   } finally {
     output.say('stopping the manager and the servers …')
     await stopNodes(nodes)
+    await removePids(settings)
   }
 }

@@ -7,12 +7,16 @@ import { interruptSignal } from '../interrupt.ts'
 import type { Settings } from '../settings.ts'
 import { withClient } from './with-client.ts'
 
+/** A dumb terminal (that of an editor, say) cannot move its cursor. */
+export const canShowScreen = (): boolean =>
+  process.stdin.isTTY && process.stdout.isTTY && process.env.TERM !== 'dumb'
+
 /** BAD_USAGE without a terminal. */
 export async function runClientScreen(
   settings: Settings,
   signal: AbortSignal = interruptSignal(),
 ): Promise<number> {
-  if (!process.stdin.isTTY || !process.stdout.isTTY) {
+  if (!canShowScreen()) {
     const detail = 'the screen needs a terminal; without one use holdfast backup, or npm run demo'
     throw new HoldfastError('BAD_USAGE', detail)
   }

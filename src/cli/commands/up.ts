@@ -1,14 +1,14 @@
 // src/cli/commands/up.ts — how do the manager and all servers run from one terminal?
-import { rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { interruptSignal } from '../interrupt.ts'
 import {
   aborted,
   allReady,
   lastTrouble,
   type NodeProcess,
+  removePids,
   startNodes,
   stopNodes,
+  writePids,
 } from '../nodes.ts'
 import type { Output } from '../output.ts'
 import type { Settings } from '../settings.ts'
@@ -35,9 +35,7 @@ async function serve(
   nodes: readonly NodeProcess[],
   { settings, output, signal }: { settings: Settings; output: Output; signal: AbortSignal },
 ): Promise<number> {
-  const pidsPath = join(settings.dataDir, 'pids.json')
-  const pids = Object.fromEntries(nodes.map(({ name, child }) => [name, child.pid]))
-  await writeFile(pidsPath, `${JSON.stringify(pids, null, 2)}\n`)
+  await writePids(settings, nodes)
   let lost = 0
   for (const node of nodes) {
     void node.ended.then((how) => {
@@ -48,7 +46,7 @@ async function serve(
   }
   sayReady(nodes, settings, output)
   await Promise.race([aborted(signal), Promise.all(nodes.map((node) => node.ended))])
-  await rm(pidsPath, { force: true })
+  await removePids(settings)
   return lost > 0 && !signal.aborted ? 1 : 0
 }
 
