@@ -41,6 +41,7 @@ export function buildProgram(output: Output, run: Run): Command {
       .allowExcessArguments()
     made.action(async () => {
       refuseExcess(made)
+      refuseEmpty(made)
       const options = made.optsWithGlobals() as Options
       await run(async () => work(await settle(options), made.args, options))
     })
@@ -174,6 +175,12 @@ function refuseExcess(command: Command): void {
   throw new HoldfastError('BAD_USAGE', detail)
 }
 
+/** An unset variable in a script must not mean the current folder. */
+function refuseEmpty(command: Command): void {
+  if (command.args.every((word) => word !== '')) return
+  throw new HoldfastError('BAD_USAGE', `${command.name()}: one of the words is empty`)
+}
+
 /** Every command takes these, and so does the program before the command's name. */
 function common(command: Command): void {
   command
@@ -189,7 +196,7 @@ function common(command: Command): void {
 const examples = (lines: readonly string[]): string =>
   ['Examples:', ...lines.map((line) => `  ${line}`)].join('\n')
 
-/** An unset variable in a script must not mean the current folder. */
+/** As refuseEmpty. */
 const targetOf = (value: string): string => {
   if (value) return value
   throw new HoldfastError('BAD_USAGE', '--target is empty; name the folder to restore to')

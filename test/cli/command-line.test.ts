@@ -84,6 +84,7 @@ const WRONG: readonly [line: string, names: string][] = [
   ['restore latest', '--target'],
   ['restore latest --target', '--target'],
   ['restore latest --target ', '--target is empty'],
+  ['backup a ', 'empty'],
   ['restore --target t', "'snapshot'"],
   ['ls', "'snapshot'"],
   ['backup a --client', '--client'],
