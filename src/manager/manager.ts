@@ -288,11 +288,13 @@ export class Manager {
   notEnoughServers(): HoldfastError {
     const up = this.membership.up(this.clock.nowMs()).map((member) => member.name)
     const names = up.length > 0 ? ` (${up.join(', ')})` : ''
-    return new HoldfastError(
-      'NOT_ENOUGH_SERVERS',
-      `${up.length} ${up.length === 1 ? 'server is' : 'servers are'} up${names} with room, ` +
-        `${this.replicas} are needed; start more servers and repeat the command`,
-    )
+    const some = `${up.length} ${up.length === 1 ? 'server is' : 'servers are'} up${names}`
+    const detail =
+      up.length < this.replicas
+        ? `${some}, ${this.replicas} are needed; start more servers and repeat the command`
+        : `${some}, but fewer than ${this.replicas} of them have room; ` +
+          'free disk space or add servers, and repeat the command'
+    return new HoldfastError('NOT_ENOUGH_SERVERS', detail)
   }
 
   async stop(): Promise<void> {
