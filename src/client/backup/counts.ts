@@ -38,7 +38,9 @@ export class Counts {
   notices(): string[] {
     const notices: string[] = []
     if (this.withXattrs > 0) {
-      notices.push(`extended attributes (ACLs too) of ${this.withXattrs} entries are not kept yet`)
+      notices.push(
+        `not kept yet: extended attributes (ACLs too), which ${this.withXattrs} of the entries have`,
+      )
     }
     if (this.virtualFolders > 0) {
       notices.push(`${this.virtualFolders} folders made up by the kernel are kept empty`)

@@ -280,7 +280,7 @@ class RestoreRun {
     const notices = [...this.#deps.native.dropped]
     if (this.#folders.ownersDropped > 0) {
       const entries = `${this.#folders.ownersDropped} entries`
-      notices.push(`owners of ${entries} were not set: only root may, and is not asking`)
+      notices.push(`owners of ${entries} were not set: only root may give files away`)
     }
     if (this.#sockets > 0)
       notices.push(`${this.#sockets} sockets left out: programs make them anew`)
