@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createEndpoint, type LocalIdentity, type TransportEndpoint } from '../protocol/index.ts'
+import { keyPairFrom } from '../src/identity/index.ts'
 
 const HOST = '127.0.0.1'
 const WRITE_BYTES = 64 * 1024
@@ -19,8 +20,7 @@ export type Word =
 const say = (word: Word): void => void process.send?.(word)
 
 const identityOf = (number: number): LocalIdentity => ({
-  publicKey: new Uint8Array(32).fill(number),
-  secretKey: new Uint8Array(32),
+  ...keyPairFrom(new Uint8Array(32).fill(number)),
   certificate: new Uint8Array(0),
 })
 

@@ -1,5 +1,7 @@
 // protocol/index.ts — what does the transport offer to programs?
+
 export { systemClock, systemRandom } from './clock.ts'
 export type { EndpointOptions, TransportLimits } from './connection/api.ts'
 export { type CreateEndpointOptions, createEndpoint, createEndpointOn } from './endpoint.ts'
+export { keysFrom } from './handshake/noise.ts'
 export * from './types.ts'

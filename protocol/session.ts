@@ -29,7 +29,6 @@ export interface SessionParts {
 }
 
 export class SessionShell implements Session {
-  readonly remote: Address
   readonly peer: PeerIdentity
   readonly closed: Promise<CloseInfo>
   readonly #parts: SessionParts
@@ -48,11 +47,14 @@ export class SessionShell implements Session {
   constructor(parts: SessionParts) {
     this.#parts = parts
     this.#connection = parts.connection
-    this.remote = parts.connection.remote
     this.peer = parts.connection.peer
     const { promise, resolve } = Promise.withResolvers<CloseInfo>()
     this.closed = promise
     this.#settleClosed = resolve
+  }
+
+  get remote(): Address {
+    return this.#connection.remote
   }
 
   get isOpen(): boolean {

@@ -7,6 +7,8 @@
 //   3. pollEvent() until null, acting on each (reading and writing streams)
 //   4. pollTransmit(now, out) until false, sending `out.bytes[0, out.lengthBytes)` to `out.to`
 //   5. arm one timer for pollTimeout()
+
+import type { Suite } from '../protection/suite.ts'
 import type {
   Address,
   LocalIdentity,
@@ -16,6 +18,7 @@ import type {
   SessionStats,
   TransportError,
 } from '../types.ts'
+import type { KeyLog } from './keys.ts'
 
 /** Reused by the driver from call to call: one datagram (later: a train of equal segments). */
 export interface Transmit {
@@ -97,15 +100,21 @@ export interface Endpoint {
   refuseNew(): void
   readonly connectionCount: number
   /** Packets that no connection took, by cause; crcErrors counts every packet that failed it. */
-  readonly stats: { crcErrors: number; unknownCid: number; malformed: number; refused: number }
+  readonly stats: EndpointStats
 }
 
-/** Seals and opens packets. Until encryption lands there is the null one: 16 zero bytes as tag. */
-export interface Crypto {
-  /** Seals in place: `bytes[headerEnd, end)` is plaintext, the tag goes to [end, end + 16). */
-  seal(packet: Uint8Array, packetNumber: number, plaintextStart: number, plaintextEnd: number): void
-  /** False: the tag is wrong; the packet must change nothing. */
-  open(packet: Uint8Array, packetNumber: number, ciphertextStart: number, tagStart: number): boolean
+export interface EndpointStats {
+  crcErrors: number
+  unknownCid: number
+  malformed: number
+  refused: number
+  /** HELLOs of those who do not know our key. */
+  badMac1: number
+  /** HELLOs that knew it, and held nothing that opens. */
+  badHandshakes: number
+  /** HELLOs that were asked to prove their address. */
+  retries: number
+  resetsSent: number
 }
 
 export interface EndpointOptions {
@@ -120,6 +129,14 @@ export interface EndpointOptions {
   readonly mtuBytes?: number
   readonly limits?: Partial<TransportLimits>
   readonly congestion?: 'newreno'
+  /** Ciphers, the preferred one first. Default: all that this machine is good at. */
+  readonly suites?: readonly Suite[]
+  /** New keys after so many packets, if that is sooner than the suite asks for. */
+  readonly packetsPerKeyMax?: number
+  /** Every HELLO must prove its address, also when few are half open. */
+  readonly alwaysRetry?: boolean
+  /** For tools that look into packets: told of every key. Whoever has it can read everything. */
+  readonly onKeys?: KeyLog
 }
 
 /** Every queue that a peer can feed has a cap here; defaults in connection/limits.ts. */
@@ -128,6 +145,8 @@ export interface TransportLimits {
   readonly handshakeTimeoutMs: number
   readonly keepAliveMs: number
   readonly connectionsMax: number
+  /** From one address, the loopback's apart. */
+  readonly connectionsPerSourceMax: number
   readonly streamsMax: number
   readonly streamWindowBytes: number
   readonly streamWindowBytesMax: number

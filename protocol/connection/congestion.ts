@@ -12,6 +12,8 @@ export interface CongestionController {
   handlePersistentCongestion(): void
   /** All losses of the last episode turned out to have arrived. */
   undo(): void
+  /** Another path: begin anew. */
+  reset(segmentBytes: number): void
 }
 
 export const INITIAL_WINDOW_SEGMENTS = 32 // RFC 9002 says 10; a closed deployment may start higher.
@@ -68,6 +70,13 @@ export class NewReno implements CongestionController {
     this.windowBytes = Math.max(this.windowBytes, this.#before.windowBytes)
     this.#thresholdBytes = this.#before.thresholdBytes
     this.#recoveryStartMs = this.#before.startMs
+    this.#before = null
+  }
+
+  reset(segmentBytes: number): void {
+    this.#segmentBytes = segmentBytes
+    this.windowBytes = INITIAL_WINDOW_SEGMENTS * segmentBytes
+    this.#thresholdBytes = Number.POSITIVE_INFINITY
     this.#before = null
   }
 }

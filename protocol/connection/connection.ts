@@ -2,27 +2,29 @@
 //
 // Inputs: handlePacket, handleTimeout, the application's calls. Outputs: pollTransmit, pollTimeout,
 // events. No clock, no socket. RFC 9000 and 9002 in shape; protocol/README.md has the bytes.
-import type { Parameters } from '../handshake/messages.ts'
-import {
-  type Address,
-  type PeerIdentity,
-  type SessionStats,
-  TransportError,
-  type TransportErrorCode,
-} from '../types.ts'
-import { FRAME, parseFrames } from '../wire/frames.ts'
+import type { Cid } from '../handshake/messages.ts'
+import type { Payload } from '../handshake/payload.ts'
+import type { Suite } from '../protection/suite.ts'
+import { type Address, type PeerIdentity, type SessionStats, TransportError } from '../types.ts'
+import { parseFrames } from '../wire/frames.ts'
 import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
 import { AckState } from './ack-state.ts'
-import type { Connection, Crypto, EndpointEvent, TransportLimits } from './api.ts'
-import { type CloseReason, Closing } from './closing.ts'
+import type { Connection, EndpointEvent, TransportLimits } from './api.ts'
 import { NewReno } from './congestion.ts'
+import { type CidRegistry, ConnectionIds } from './connection-ids.ts'
 import { ControlFrames } from './control-frames.ts'
 import { Counters } from './counters.ts'
+import { Fates } from './fates.ts'
 import { FrameInbox, type InboxHost } from './frame-inbox.ts'
+import { ConnectionKeys, type KeyLog } from './keys.ts'
+import { Lifecycle } from './lifecycle.ts'
 import { CLOSE_CODE } from './limits.ts'
+import { Liveness } from './liveness.ts'
 import { Pacer } from './pacer.ts'
 import { PacketBuilder } from './packet-builder.ts'
-import { type FrameFate, Recovery, type SentFrame } from './recovery.ts'
+import { type Arrival, Path } from './path.ts'
+import { Recovery, type SentFrame } from './recovery.ts'
+import { StreamCalls } from './stream-calls.ts'
 import type { PeerLimits, StreamEventType, StreamsHost } from './stream-events.ts'
 import { Streams } from './streams.ts'
 
@@ -32,86 +34,126 @@ const PROBES_PER_PTO = 2
 export interface ConnectionOptions {
   readonly isInitiator: boolean
   readonly remote: Address
-  readonly localCid: readonly [low: number, high: number]
+  readonly localCid: Cid
+  readonly cids: CidRegistry
   readonly limits: TransportLimits
   readonly mtuBytes: number
-  readonly crypto: Crypto
+  readonly packetsPerKeyMax: number
+  readonly random: (lengthBytes: number) => Uint8Array
   /** A random whole number in [0, below). */
   readonly randomBelow: (below: number) => number
+  readonly onKeys: KeyLog | null
   readonly emit: (event: EndpointEvent) => void
   /** The application did something: there may be more to send, and another deadline. */
   readonly wake: () => void
 }
 
-export class ConnectionCore implements Connection, InboxHost, FrameFate, StreamsHost {
-  state: Connection['state'] = 'handshaking'
+export class ConnectionCore extends StreamCalls implements Connection, InboxHost, StreamsHost {
   readonly isInitiator: boolean
-  readonly localCid: readonly [number, number]
-  remote: Address
+  readonly localCid: Cid
   peer: PeerIdentity = { publicKey: new Uint8Array(0), certificate: new Uint8Array(0) }
   readonly streams: Streams
   readonly recovery: Recovery
+  readonly ids: ConnectionIds
   readonly #options: ConnectionOptions
   readonly #acks = new AckState()
   readonly #pacer = new Pacer()
   readonly #control: ControlFrames
+  readonly #path: Path
+  readonly #keys: ConnectionKeys
+  readonly #liveness: Liveness
   #mtuBytes: number
-  #idleTimeoutMs: number
   #nowMs = 0
-  #lastReceivedMs = 0
-  /** The last sign of life, or the first packet after it that obliges the peer to give one. */
-  #silentSinceMs = 0
   #probes = 0
   #limited = false
+  readonly #fates: Fates
   readonly #inbox: FrameInbox
   readonly #builder: PacketBuilder
-  #closing: Closing | null = null
-  #endMs = Number.POSITIVE_INFINITY
-  #ended = false
+  readonly #lifecycle: Lifecycle
   readonly #counts = new Counters()
 
   constructor(nowMs: number, options: ConnectionOptions) {
+    super()
     this.#options = options
     this.isInitiator = options.isInitiator
     this.localCid = options.localCid
-    this.remote = options.remote
     this.#mtuBytes = options.mtuBytes
-    this.#idleTimeoutMs = options.limits.idleTimeoutMs
     this.#nowMs = nowMs
-    this.#lastReceivedMs = nowMs
+    this.#liveness = new Liveness(nowMs, { ...options.limits, isInitiator: options.isInitiator })
+    this.#keys = new ConnectionKeys(options)
+    this.#lifecycle = new Lifecycle((error, reason) =>
+      options.emit({ type: 'closed', connection: this, error, reason }),
+    )
     const first = options.randomBelow(FIRST_PACKET_NUMBER_MAX)
     this.recovery = new Recovery(first, new NewReno(options.mtuBytes))
     this.streams = new Streams(this.isInitiator, options.limits, this)
-    this.#control = new ControlFrames(this.streams)
-    const parts = { streams: this.streams, acks: this.#acks, control: this.#control }
-    this.#inbox = new FrameInbox(parts, this)
-    const { crypto, randomBelow } = options
-    this.#builder = new PacketBuilder({ ...parts, recovery: this.recovery, crypto, randomBelow })
+    this.#path = new Path(options.remote, options.random)
+    this.ids = new ConnectionIds(options.cids, options.localCid)
+    const { ids, recovery, streams } = this
+    this.#control = new ControlFrames({ streams, ids, path: this.#path })
+    const parts = { streams, ids, acks: this.#acks, control: this.#control }
+    this.#fates = new Fates({ ...parts, counts: this.#counts })
+    this.#inbox = new FrameInbox({ ...parts, path: this.#path }, this)
+    const { randomBelow } = options
+    this.#builder = new PacketBuilder({ ...parts, recovery, keys: this.#keys, randomBelow })
+  }
+
+  get state(): Connection['state'] {
+    return this.#lifecycle.state
+  }
+
+  /** Where it was at first: what it counts against. */
+  get firstHost(): string {
+    return this.#options.remote.host
+  }
+
+  get remote(): Address {
+    return this.#path.remote
   }
 
   // — the handshake's side —
 
-  /** Keys and parameters are known: packets may flow. */
+  /** The keys are known: packets can be opened, and sealed once the rest is. */
+  protect(
+    nowMs: number,
+    suite: Suite,
+    secrets: { send: Buffer; receive: Buffer; remoteCid: Cid },
+  ): void {
+    this.#keys.begin(nowMs, suite, secrets)
+  }
+
+  /** Who the peer is and what it takes is known as well: packets may flow. */
   establish(
     nowMs: number,
-    peer: PeerIdentity,
-    theirs: Parameters,
-    remoteCid: readonly [number, number],
+    {
+      peer,
+      parameters: theirs,
+      remoteCid,
+      resetToken,
+    }: Omit<Payload, 'certificate'> & { peer: PeerIdentity; remoteCid: Cid },
   ): void {
     this.peer = peer
-    this.#builder.remoteCid = remoteCid
+    this.ids.establish(remoteCid, resetToken)
     this.#mtuBytes = Math.min(this.#mtuBytes, theirs.mtuBytes)
     this.recovery.congestion.setSegmentBytes(this.#mtuBytes)
-    this.#idleTimeoutMs = Math.min(this.#idleTimeoutMs, theirs.idleTimeoutMs)
+    this.#liveness.establish(nowMs, theirs.idleTimeoutMs)
     this.#builder.crc = theirs.crc
     this.recovery.peerAckDelayMsMax = theirs.ackDelayMsMax
     this.streams.setPeerLimits(theirs satisfies PeerLimits)
-    this.#lastReceivedMs = nowMs
     this.#nowMs = nowMs
-    this.state = 'open'
+    this.#lifecycle.state = 'open'
     // The initiator's first packet proves to the acceptor that it is where it says.
     if (this.isInitiator) this.#control.ping = true
-    else this.#control.handshakeDone = true
+    else {
+      this.#control.handshakeDone = true
+      this.#handleConfirmed()
+    }
+  }
+
+  #handleConfirmed(): void {
+    if (this.#keys.isConfirmed) return
+    this.#keys.isConfirmed = true
+    this.ids.issueSpares()
   }
 
   get crcMode(): 'full' | 'header' {
@@ -124,18 +166,27 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
 
   // — packets in —
 
-  /** A DATA packet whose checksum is right. */
-  handlePacket(nowMs: number, packet: Buffer, packetNumber: number): void {
+  /** Decrypts a DATA packet whose checksum is right, in place. False: it changes nothing. */
+  open(nowMs: number, packet: Buffer, header: { keyPhase: number; packetNumber: number }): boolean {
     this.#nowMs = nowMs
     this.#counts.received += 1
     this.#counts.bytesReceived += packet.length
+    const { keyPhase: phaseBit, packetNumber } = header
+    const ptoMs = this.#ptoMs
+    const opened = this.#keys.open(nowMs, packet, { phaseBit, packetNumber, ptoMs })
+    if (opened === 'ok') return true
+    this.#counts.authErrors += 1
+    if (opened === 'key-update-error') this.fail(CLOSE_CODE.keyUpdate, 'old keys after new ones')
+    if (opened === 'too-many-failures') this.fail(CLOSE_CODE.aeadLimit, 'too many forged packets')
+    return false
+  }
+
+  /** A DATA packet that was opened. */
+  handlePacket(nowMs: number, packet: Buffer, arrival: Arrival): void {
+    const { packetNumber } = arrival
     const tagStart = packet.length - TAG_BYTES
-    if (!this.#options.crypto.open(packet, packetNumber, HEADER_BYTES, tagStart)) {
-      this.#counts.authErrors += 1
-      return
-    }
     if (this.state === 'closing') {
-      this.#closing?.handlePacket(nowMs)
+      this.#lifecycle.closing?.handlePacket(nowMs)
       return
     }
     if (this.state !== 'open') return
@@ -143,12 +194,21 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
       this.#counts.duplicates += 1 // Told before, and told again with the next ACK.
       return
     }
-    this.#lastReceivedMs = nowMs
-    this.#silentSinceMs = nowMs
-    this.#inbox.begin(nowMs, packet)
+    this.#liveness.handleReceived(nowMs)
+    const { isConfirmed } = this.#keys
+    const on = { nowMs, lengthBytes: packet.length, isConfirmed, ptoMs: this.#ptoMs }
+    // Whoever watched the old path shall not know us on the new one.
+    if (this.#path.handleArrival(arrival, on)) this.ids.rotate()
+    this.#inbox.begin(nowMs, packet, arrival.dcid)
     const defect = parseFrames(packet, HEADER_BYTES, tagStart, this.#inbox)
     this.#acks.handlePacket(nowMs, packetNumber, this.#inbox.isEliciting)
     if (defect !== null) this.fail(CLOSE_CODE.frameEncoding, defect)
+  }
+
+  /** A RESET with our token. */
+  handleStatelessReset(nowMs: number): void {
+    this.#nowMs = nowMs
+    this.#lifecycle.handleStatelessReset(this.#at)
   }
 
   handleCrcError(): void {
@@ -157,10 +217,11 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
 
   handleAckFrame(ranges: Float64Array, count: number, delayUs: number): void {
     const ack = { ranges, count, delayMs: delayUs / 1000, limited: this.#limited }
-    if (!this.recovery.handleAck(this.#nowMs, ack, this)) {
+    if (!this.recovery.handleAck(this.#nowMs, ack, this.#fates)) {
       this.fail(CLOSE_CODE.protocol, 'ACK of a packet that was never sent')
       return
     }
+    this.#keys.handleAcked(ranges[1] as number)
     const { congestion, rtt } = this.recovery
     this.#pacer.update({
       windowBytes: congestion.windowBytes,
@@ -171,39 +232,23 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   }
 
   handleClose(application: boolean, code: number, reason: string): void {
-    if (this.state !== 'open' && this.state !== 'closing') return
-    const clean = application && code === 0
-    const error = clean
-      ? null
-      : new TransportError(
-          application ? 'ERR_HOLDFAST_CLOSED' : 'ERR_HOLDFAST_PROTOCOL',
-          `the peer closed the connection: ${reason || `code ${code}`}`,
-          { wireCode: code, remote: true },
-        )
-    this.state = 'draining'
-    this.#end(error, reason)
+    this.#lifecycle.handlePeerClose(this.#at, { application, code, reason })
   }
 
-  // — fates of frames —
-
-  handleFrameAcked(frame: SentFrame): void {
-    if (frame.kind === FRAME.stream) {
-      this.streams.handleAcked(frame.id, frame.offset, frame.lengthBytes, frame.fin)
-    } else if (frame.kind === FRAME.ack) this.#acks.handleAckOfAck(frame.offset)
-    else if (frame.kind === FRAME.resetStream) this.streams.handleResetAcked(frame.id)
+  handleHandshakeDone(): void {
+    if (this.isInitiator) this.#handleConfirmed()
+    else this.fail(CLOSE_CODE.protocol, 'HANDSHAKE_DONE from the initiator')
   }
 
-  handleFrameLost(frame: SentFrame): void {
-    if (frame.kind === FRAME.stream) {
-      this.streams.handleLost(frame.id, frame.offset, frame.lengthBytes, frame.fin)
-      this.#counts.retransmitted += frame.lengthBytes
-    } else this.#control.handleLost(frame)
+  /** The peer is proven to be on another machine: what was learnt is of the old path. */
+  handleNewPath(): void {
+    this.recovery.handleNewPath(this.#mtuBytes)
   }
 
   // — StreamsHost —
 
   emitStream(type: StreamEventType, streamId: number, code: number): void {
-    if (this.#ended) return
+    if (this.#lifecycle.hasEnded) return
     this.#options.emit({ type, connection: this, streamId, code } as EndpointEvent)
   }
 
@@ -212,14 +257,12 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   }
 
   fail(code: number, reason: string): void {
-    if (this.state !== 'open') return
-    this.#beginClose({ code, reason, application: false })
-    this.#end(new TransportError('ERR_HOLDFAST_PROTOCOL', reason, { wireCode: code }), reason)
+    this.#lifecycle.fail(this.#at, code, reason)
   }
 
   // — the application's side —
 
-  get #woken(): Streams {
+  protected get woken(): Streams {
     this.#options.wake()
     return this.streams
   }
@@ -228,44 +271,16 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
     return this.state === 'open' ? this.streams.open(direction, urgency) : null
   }
 
-  setUrgency(streamId: number, urgency: number): void {
-    this.streams.setUrgency(streamId, urgency)
-  }
-
   write(streamId: number, bytes: Uint8Array): number {
     const room = Math.max(
       this.#options.limits.sendBufferBytes,
       2 * this.recovery.congestion.windowBytes,
     )
-    return this.#woken.write(streamId, bytes, room)
-  }
-
-  finish(streamId: number): void {
-    this.#woken.finish(streamId)
+    return this.woken.write(streamId, bytes, room)
   }
 
   read(streamId: number, maxBytes: number): Uint8Array | null {
-    return this.#woken.read(streamId, maxBytes, this.#nowMs, this.recovery.rtt.smoothedMs)
-  }
-
-  isReadFinished(streamId: number): boolean {
-    return this.streams.receiving.get(streamId)?.isReadFinished ?? true
-  }
-
-  isAcknowledged(streamId: number): boolean {
-    return this.streams.sending.get(streamId)?.isAcknowledged ?? true
-  }
-
-  reset(streamId: number, code: number): void {
-    this.#woken.reset(streamId, code)
-  }
-
-  stopSending(streamId: number, code: number): void {
-    this.#woken.stopSending(streamId, code)
-  }
-
-  get isDrained(): boolean {
-    return this.streams.isAllAcknowledged
+    return this.woken.read(streamId, maxBytes, this.#nowMs, this.recovery.rtt.smoothedMs)
   }
 
   drain(): void {
@@ -274,37 +289,24 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   }
 
   close(nowMs: number, code: number, reason: string): void {
-    if (this.state === 'closed' || this.state === 'draining' || this.state === 'closing') return
     this.#nowMs = nowMs
     this.#options.wake()
-    if (this.state === 'open') this.#beginClose({ code, reason, application: true })
-    else this.state = 'closed'
-    this.#end(null, reason)
-  }
-
-  #beginClose(why: CloseReason): void {
-    this.state = 'closing'
-    this.#closing = new Closing(why)
-  }
-
-  /** Tells the application, once; the state lingers 3 PTO to answer stragglers (RFC 9000 §10.2). */
-  #end(error: TransportError | null, reason: string): void {
-    if (this.#ended) return
-    this.#ended = true
-    this.#endMs = this.#nowMs + 3 * this.#ptoMs
-    this.#options.emit({ type: 'closed', connection: this, error, reason })
+    this.#lifecycle.close(this.#at, code, reason)
   }
 
   /** Ends without a word to the peer. */
-  abandon(nowMs: number, code: TransportErrorCode, detail: string): void {
+  abandon(nowMs: number, error: TransportError): void {
     this.#nowMs = nowMs
-    this.state = 'closed'
-    this.#end(new TransportError(code, detail), detail)
-    this.#endMs = nowMs
+    this.#lifecycle.abandon(nowMs, error)
+  }
+
+  /** Ends without a word to anybody: nobody was told of it. */
+  drop(): void {
+    this.#lifecycle.state = 'closed'
   }
 
   silentMs(nowMs: number): number {
-    return this.recovery.hasElicitingInFlight ? nowMs - this.#silentSinceMs : 0
+    return this.recovery.hasElicitingInFlight ? this.#liveness.silentMs(nowMs) : 0
   }
 
   ping(): void {
@@ -314,50 +316,47 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
 
   // — time —
 
+  get #at(): { nowMs: number; ptoMs: number } {
+    return { nowMs: this.#nowMs, ptoMs: this.#ptoMs }
+  }
+
   get #ptoMs(): number {
     return this.recovery.rtt.ptoMs(this.recovery.peerAckDelayMsMax, 0)
   }
 
   get #idleDeadlineMs(): number {
-    return this.#lastReceivedMs + Math.max(this.#idleTimeoutMs, 3 * this.#ptoMs)
+    return this.#liveness.idleDeadlineMs(this.#ptoMs)
   }
 
   get #keepAliveMs(): number {
-    if (!this.isInitiator) return Number.POSITIVE_INFINITY
-    const { keepAliveMs } = this.#options.limits
-    const periodMs = Math.min(keepAliveMs, this.#idleTimeoutMs / 2)
-    return Math.max(this.#lastReceivedMs, this.recovery.lastElicitingSentMs) + periodMs
+    return this.#liveness.keepAliveMs(this.recovery.lastElicitingSentMs)
   }
 
   pollTimeout(nowMs: number): number {
-    if (this.state === 'closing') {
-      return Math.min(this.#endMs, this.#closing?.pollTimeout() ?? this.#endMs)
-    }
-    if (this.state === 'draining' || this.state === 'closed') return this.#endMs
-    if (this.state === 'handshaking') return Number.POSITIVE_INFINITY
+    const ending = this.#lifecycle.pollTimeout()
+    if (ending !== null) return ending
     let due = Math.min(this.#acks.pollTimeout(), this.recovery.timeoutMs())
-    due = Math.min(due, this.#idleDeadlineMs, this.#keepAliveMs)
-    if (this.#hasStreamData && this.#hasWindow) due = Math.min(due, this.#pacer.releaseMs(nowMs))
+    due = Math.min(due, this.#idleDeadlineMs, this.#keepAliveMs, this.#path.pollTimeout())
+    const mayData = this.#hasWindow && this.#path.mayAnswer
+    if (this.#hasStreamData && mayData) due = Math.min(due, this.#pacer.releaseMs(nowMs))
     return due
   }
 
   handleTimeout(nowMs: number): void {
     this.#nowMs = nowMs
-    if (this.state === 'closing' || this.state === 'draining') {
-      if (nowMs >= this.#endMs) this.state = 'closed'
-      else if (this.state === 'closing') this.#closing?.handleTimeout(nowMs)
-      return
-    }
+    this.#lifecycle.handleTimeout(nowMs)
     if (this.state !== 'open') return
     if (nowMs >= this.#idleDeadlineMs) {
-      const seconds = Math.round(this.#idleTimeoutMs / 1000)
-      this.abandon(nowMs, 'ERR_HOLDFAST_IDLE_TIMEOUT', `nothing was heard for ${seconds} s`)
+      const seconds = Math.round(this.#liveness.idleTimeoutMs / 1000)
+      const detail = `nothing was heard for ${seconds} s`
+      this.abandon(nowMs, new TransportError('ERR_HOLDFAST_IDLE_TIMEOUT', detail))
       return
     }
-    if (nowMs >= this.recovery.timeoutMs() && this.recovery.handleTimeout(nowMs, this)) {
+    if (nowMs >= this.recovery.timeoutMs() && this.recovery.handleTimeout(nowMs, this.#fates)) {
       this.#probes = PROBES_PER_PTO
     }
     if (nowMs >= this.#keepAliveMs) this.#control.ping = true
+    this.#path.handleTimeout(nowMs, this.#ptoMs)
   }
 
   // — packets out —
@@ -374,7 +373,8 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
   buildPacket(nowMs: number, out: Buffer, view: DataView): number {
     this.#nowMs = nowMs
     if (this.state === 'closing') return this.#buildClose(out, view)
-    if (this.state !== 'open') return 0
+    if (this.state !== 'open' || !this.#path.mayAnswer) return 0
+    if (this.#keys.refresh(nowMs, this.recovery.nextPacketNumber)) this.#control.ping = true
     const isProbe = this.#probes > 0
     const window = this.#hasWindow
     const mayData = isProbe || (window && this.#pacer.maySend(nowMs))
@@ -385,30 +385,30 @@ export class ConnectionCore implements Connection, InboxHost, FrameFate, Streams
       if (!this.#hasStreamData) this.#limited = false
       return 0
     }
-    const wish = { nowMs, isProbe, mayData, mtuBytes: this.#mtuBytes }
+    const mtuBytes = Math.min(this.#mtuBytes, this.#path.roomBytes)
+    const wish = { nowMs, isProbe, mayData, mtuBytes }
     const { length, frames } = this.#builder.buildData({ out, view }, wish)
     if (isProbe) this.#probes -= 1
-    return this.#seal(length, frames)
+    return this.#account(length, frames)
   }
 
-  #seal(length: number, frames: SentFrame[] | null): number {
+  #account(length: number, frames: SentFrame[] | null): number {
     if (length === 0) return 0
+    this.#path.handleSent(length)
     this.#counts.sent += 1
     this.#counts.bytesSent += length
-    if (frames && !this.recovery.hasElicitingInFlight) this.#silentSinceMs = this.#nowMs
+    if (frames && !this.recovery.hasElicitingInFlight) this.#liveness.handleAsked(this.#nowMs)
     this.recovery.handleSent(this.#nowMs, length, frames)
-    if (frames) {
-      this.#pacer.handleSent(length)
-    }
+    if (frames) this.#pacer.handleSent(length)
     if (this.recovery.isExhausted) this.fail(CLOSE_CODE.internal, 'out of packet numbers')
     return length
   }
 
   #buildClose(out: Buffer, view: DataView): number {
-    const closing = this.#closing
+    const { closing } = this.#lifecycle
     if (!closing?.isOwed) return 0
     closing.handleSent(this.#nowMs, this.#ptoMs)
-    return this.#seal(this.#builder.buildClose({ out, view }, closing.why), null)
+    return this.#account(this.#builder.buildClose({ out, view }, closing.why), null)
   }
 
   stats(): SessionStats {

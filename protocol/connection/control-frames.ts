@@ -3,6 +3,8 @@
 // Frames are not queued but flagged: each is written with the value of the moment it leaves, so a
 // lost limit is repeated with the current one (RFC 9000 §13.3).
 import { FRAME, type FrameWriter } from '../wire/frames.ts'
+import type { ConnectionIds } from './connection-ids.ts'
+import type { Path } from './path.ts'
 import type { SentFrame } from './recovery.ts'
 import type { Streams } from './streams.ts'
 
@@ -14,10 +16,14 @@ export class ControlFrames {
   handshakeDone = false
   drain = false
   readonly #streams: Streams
+  readonly #ids: ConnectionIds
+  readonly #path: Path
   #pathResponses: Uint8Array[] = []
 
-  constructor(streams: Streams) {
-    this.#streams = streams
+  constructor(parts: { streams: Streams; ids: ConnectionIds; path: Path }) {
+    this.#streams = parts.streams
+    this.#ids = parts.ids
+    this.#path = parts.path
   }
 
   queuePathResponse(data: Uint8Array): void {
@@ -38,7 +44,9 @@ export class ControlFrames {
       s.owedStreamBlocked.size > 0 ||
       s.owedStreamsLimit[0] === true ||
       s.owedStreamsLimit[1] === true ||
-      this.#pathResponses.length > 0
+      this.#pathResponses.length > 0 ||
+      this.#path.owedChallenge !== null ||
+      this.#ids.isOwed
     )
   }
 
@@ -93,6 +101,14 @@ export class ControlFrames {
       writer.raw(this.#pathResponses.shift() as Uint8Array)
       frames.push(sent(FRAME.pathResponse))
     }
+    const challenge = this.#path.owedChallenge
+    if (challenge && fits(writer)) {
+      this.#path.owedChallenge = null // The path makes a new one when it stays unanswered.
+      writer.u8(FRAME.pathChallenge)
+      writer.raw(challenge)
+      frames.push(sent(FRAME.pathChallenge))
+    }
+    this.#ids.write(writer, frames)
   }
 
   #writeStreamFrames(writer: FrameWriter, frames: SentFrame[]): void {
@@ -168,7 +184,7 @@ export class ControlFrames {
         s.repeatStreamBlocked(frame.id, frame.offset)
         return
       default:
-        return
+        this.#ids.handleLost(frame)
     }
   }
 }

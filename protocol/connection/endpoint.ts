@@ -1,5 +1,11 @@
 // protocol/connection/endpoint.ts — which connection does a datagram belong to, and who may begin one?
-import type { Address, LocalIdentity, PeerAddress, TransportError } from '../types.ts'
+import { type Cid, encodeReset, resetTokenOf } from '../handshake/messages.ts'
+import type { Parameters } from '../handshake/payload.ts'
+import { blake2b256, isSame } from '../handshake/sodium.ts'
+import { aes256Gcm } from '../protection/aes-256-gcm.ts'
+import { chacha20Poly1305 } from '../protection/chacha20-poly1305.ts'
+import type { Suite } from '../protection/suite.ts'
+import type { Address, LocalIdentity, PeerAddress } from '../types.ts'
 import { packetCrc } from '../wire/crc.ts'
 import {
   HEADER_BYTES,
@@ -8,42 +14,66 @@ import {
   PACKET,
   type PacketHeader,
   readHeader,
+  TAG_BYTES,
   VERSION,
 } from '../wire/header.ts'
+import { Accepting } from './accepting.ts'
 import type {
   Connection,
-  Crypto,
   Endpoint,
   EndpointEvent,
   EndpointOptions,
+  EndpointStats,
   Transmit,
   TransportLimits,
 } from './api.ts'
 import { ConnectionCore } from './connection.ts'
+import type { CidRegistry } from './connection-ids.ts'
 import { Deadlines } from './deadlines.ts'
-import { Handshakes } from './handshakes.ts'
-import { DEFAULT_LIMITS } from './limits.ts'
-import { nullCrypto } from './null-crypto.ts'
+import { Dialling } from './dialling.ts'
+import { ACK_DELAY_MS_ADVERTISED, DEFAULT_LIMITS } from './limits.ts'
+import { RateLimit } from './rate-limit.ts'
 
 const PACKETS_PER_DATAGRAM_MAX = 64
 const MTU_BYTES_DEFAULT = 1472
+const SUITES_DEFAULT: readonly Suite[] = [chacha20Poly1305, aes256Gcm]
+const RESETS_PER_SECOND_MAX = 100
+const RESET_BYTES_MIN = HEADER_BYTES + TAG_BYTES
+const RESET_BYTES_MAX = RESET_BYTES_MIN + 24
+const RESET_LABEL = Buffer.from('stateless reset')
 
 export function createCoreEndpoint(options: EndpointOptions): Endpoint {
   return new EndpointCore(options)
 }
 
 export class EndpointCore implements Endpoint {
-  readonly stats = { crcErrors: 0, unknownCid: 0, malformed: 0, refused: 0 }
+  readonly stats: EndpointStats = {
+    crcErrors: 0,
+    unknownCid: 0,
+    malformed: 0,
+    refused: 0,
+    badMac1: 0,
+    badHandshakes: 0,
+    retries: 0,
+    resetsSent: 0,
+  }
   readonly limits: TransportLimits
   readonly options: EndpointOptions
+  readonly suites: readonly Suite[]
   identity: LocalIdentity
-  readonly crypto: Crypto = nullCrypto
-  /** By the halves of our CID: low → high → connection. */
+  /** By the low half of each of our CIDs. */
   readonly #byCid = new Map<number, ConnectionCore>()
+  /** By the low half of the CID that we address: a RESET names nothing else. */
+  readonly #byRemoteCid = new Map<number, ConnectionCore>()
   readonly #connections = new Set<ConnectionCore>()
+  readonly #connectionsByHost = new Map<string, number>()
   readonly #events: EndpointEvent[] = []
   #eventHead = 0
-  readonly #handshakes: Handshakes
+  readonly #dialling: Dialling
+  readonly #accepting: Accepting
+  #resetSecret: Uint8Array
+  readonly #resets: { packet: Buffer; to: Address }[] = []
+  readonly #resetRate = new RateLimit(RESETS_PER_SECOND_MAX)
   /** Those that may have something to send, and those whose deadline may have moved: what an idle
    * connection costs is its memory. */
   readonly #busy = new Set<ConnectionCore>()
@@ -55,12 +85,19 @@ export class EndpointCore implements Endpoint {
   constructor(options: EndpointOptions) {
     this.options = options
     this.identity = options.identity
+    this.suites = options.suites ?? SUITES_DEFAULT
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
-    this.#handshakes = new Handshakes(this)
+    this.#resetSecret = resetSecretOf(options.identity)
+    this.#dialling = new Dialling(this)
+    this.#accepting = new Accepting(this)
   }
 
   get connectionCount(): number {
     return this.#connections.size
+  }
+
+  connectionsFrom(host: string): number {
+    return this.#connectionsByHost.get(host) ?? 0
   }
 
   get mtuBytes(): number {
@@ -69,46 +106,91 @@ export class EndpointCore implements Endpoint {
 
   setIdentity(identity: LocalIdentity): void {
     this.identity = identity
+    this.#resetSecret = resetSecretOf(identity)
   }
 
   refuseNew(): void {
     this.refuses = true
   }
 
+  parameters({ suites }: { suites: number }): Parameters {
+    const { limits, options, mtuBytes } = this
+    return {
+      version: VERSION,
+      idleTimeoutMs: limits.idleTimeoutMs,
+      ackDelayMsMax: ACK_DELAY_MS_ADVERTISED,
+      streamWindowBytes: limits.streamWindowBytes,
+      connectionWindowBytes: limits.connectionWindowBytes,
+      streamsMax: limits.streamsMax,
+      mtuBytes,
+      crc: options.crc ?? 'full',
+      suites,
+    }
+  }
+
+  resetTokenOf(cid: Cid): Uint8Array {
+    return resetTokenOf(this.#resetSecret, cid)
+  }
+
   connect(nowMs: number, to: PeerAddress): Connection {
     const connection = this.newConnection(nowMs, to, true)
-    this.#handshakes.begin(nowMs, connection, to)
+    this.#dialling.begin(nowMs, connection, to)
     return connection
   }
 
   newConnection(nowMs: number, remote: Address, isInitiator: boolean): ConnectionCore {
+    const localCid = this.#freshCid()
     const connection: ConnectionCore = new ConnectionCore(nowMs, {
       isInitiator,
       remote: { host: remote.host, port: remote.port },
-      localCid: this.#freshCid(),
+      localCid,
+      cids: this.#registryFor(() => connection),
       limits: this.limits,
       mtuBytes: this.mtuBytes,
-      crypto: this.crypto,
+      packetsPerKeyMax: this.options.packetsPerKeyMax ?? Number.POSITIVE_INFINITY,
+      random: this.options.random,
       randomBelow: (below) => this.randomBelow(below),
       emit: (event) => this.emit(event),
       wake: () => this.#wake(connection),
+      onKeys: this.options.onKeys ?? null,
     })
-    this.#byCid.set(connection.localCid[0], connection)
+    this.#byCid.set(localCid[0], connection)
     this.#connections.add(connection)
+    this.#connectionsByHost.set(remote.host, this.connectionsFrom(remote.host) + 1)
     return connection
   }
 
   #wake(connection: ConnectionCore): void {
+    if (!this.#connections.has(connection)) return // ended; the application may not know yet
     this.#busy.add(connection)
     this.#moved.add(connection)
   }
 
-  /** The low half alone finds a connection, so it is drawn until it is free. */
-  #freshCid(): readonly [number, number] {
-    for (;;) {
-      const low = this.randomBelow(2 ** 32)
-      if (low !== 0 && !this.#byCid.has(low)) return [low, this.randomBelow(2 ** 32)]
+  #registryFor(connection: () => ConnectionCore): CidRegistry {
+    return {
+      issue: () => {
+        const cid = this.#freshCid()
+        this.#byCid.set(cid[0], connection())
+        return { cid, resetToken: this.resetTokenOf(cid) }
+      },
+      release: (cid) => this.#byCid.delete(cid[0]),
+      handleRemoteCid: (before, now) => {
+        if (before) this.#byRemoteCid.delete(before[0])
+        this.#byRemoteCid.set(now[0], connection())
+      },
     }
+  }
+
+  /** The low half alone finds a connection, so it is drawn until it is free. */
+  #freshCid(): Cid {
+    for (;;) {
+      const cid = this.randomCid()
+      if (cid[0] !== 0 && !this.#byCid.has(cid[0])) return cid
+    }
+  }
+
+  randomCid(): Cid {
+    return [this.randomBelow(2 ** 32), this.randomBelow(2 ** 32)]
   }
 
   randomBelow(below: number): number {
@@ -147,54 +229,89 @@ export class EndpointCore implements Endpoint {
         offset += stride
         continue
       }
-      const packet = buffer.subarray(offset, offset + header.lengthBytes)
+      const { lengthBytes } = header // handling the packet may write into the shared header
+      const packet = buffer.subarray(offset, offset + lengthBytes)
       const ok = this.#handlePacket(nowMs, packet, from)
-      if (ok && stride === 0) stride = header.lengthBytes
-      offset += ok || stride === 0 ? header.lengthBytes : stride
+      if (ok && stride === 0) stride = lengthBytes
+      offset += ok || stride === 0 ? lengthBytes : stride
     }
   }
 
   /** False when the packet is not to be trusted, its length included. */
   #handlePacket(nowMs: number, packet: Buffer, from: Address): boolean {
-    const { type, cidLow, cidHigh, crc, packetNumber } = header
-    const connection = this.#byCid.get(cidLow)
-    const mine = connection && connection.localCid[1] === cidHigh ? connection : null
+    const { type, version, cidLow, cidHigh, crc } = header
+    const found = this.#byCid.get(cidLow)
+    const mine = found?.ids.isOurs(cidLow, cidHigh) ? found : null
     const mode = type === PACKET.data ? (mine?.crcMode ?? 'full') : 'full'
     if (packetCrc(packet, mode) !== crc) {
       this.stats.crcErrors += 1
       mine?.handleCrcError()
       return false
     }
-    if (type === PACKET.data) {
-      if (!mine) {
-        this.stats.unknownCid += 1
-        return true
-      }
-      if (mine.state === 'handshaking') {
-        // The first DATA packet proves that the initiator got our ACCEPT, and is where it says.
-        if (!this.#handshakes.handleFirstData(nowMs, mine)) return true
-      }
-      this.#wake(mine)
-      mine.handlePacket(nowMs, packet, packetNumber)
-      return true
-    }
+    const dcid: Cid = [cidLow, cidHigh]
     if (type === PACKET.hello) {
-      if (packet.length >= HELLO_BYTES_MIN) this.#handshakes.handleHello(nowMs, packet, from)
-      else this.stats.malformed += 1
-      return true
+      if (packet.length < HELLO_BYTES_MIN) this.stats.malformed += 1
+      else this.#accepting.handleHello(nowMs, packet, { version, dcid, from })
+    } else if (version !== VERSION && type !== PACKET.versions) this.stats.malformed += 1
+    else if (type === PACKET.data) this.#handleData(nowMs, packet, { mine, dcid, from })
+    else if (type === PACKET.reset) this.#handleReset(nowMs, packet, dcid, from)
+    else if (!mine || packet.length < LONG_HEADER_BYTES) this.stats.unknownCid += 1
+    else {
+      this.#wake(mine)
+      this.#dialling.handleReply(nowMs, mine, type, packet)
     }
-    if (!mine || packet.length < LONG_HEADER_BYTES) {
-      this.stats.unknownCid += 1
-      return true
-    }
-    this.#wake(mine)
-    this.#handshakes.handleReply(nowMs, mine, { type, packet, version: header.version })
     return true
+  }
+
+  #handleData(
+    nowMs: number,
+    packet: Buffer,
+    { mine, dcid, from }: { mine: ConnectionCore | null; dcid: Cid; from: Address },
+  ): void {
+    const { keyPhase, packetNumber } = header
+    if (!mine) {
+      this.stats.unknownCid += 1
+      this.#answerUnknown(nowMs, packet.length, dcid, from)
+      return
+    }
+    if (mine.state === 'handshaking') {
+      // The first DATA packet proves that the initiator got our ACCEPT, and is where it says.
+      const isHere = from.host === mine.remote.host && from.port === mine.remote.port
+      if (!isHere || !this.#accepting.isHalfOpen(mine)) return
+      if (!mine.open(nowMs, packet, { keyPhase, packetNumber })) return
+      this.#accepting.handleFirstData(nowMs, mine)
+    } else if (!mine.open(nowMs, packet, { keyPhase, packetNumber })) return
+    this.#wake(mine)
+    mine.handlePacket(nowMs, packet, { packetNumber, from, dcid })
+  }
+
+  /** We know nothing of this connection (any more): the peer, if it is one, should not wait. */
+  #answerUnknown(nowMs: number, lengthBytes: number, dcid: Cid, to: Address): void {
+    const resetBytes = Math.min(lengthBytes - 1, RESET_BYTES_MAX)
+    if (resetBytes < RESET_BYTES_MIN || !this.#resetRate.take(nowMs)) return
+    this.stats.resetsSent += 1
+    const token = this.resetTokenOf(dcid)
+    const random = this.options.random(RESET_BYTES_MAX - RESET_BYTES_MIN)
+    this.#resets.push({ packet: encodeReset({ dcid, token, lengthBytes: resetBytes, random }), to })
+  }
+
+  /** It names the CID that we address, and proves to be of the peer by the token that came sealed. */
+  #handleReset(nowMs: number, packet: Buffer, dcid: Cid, from: Address): void {
+    const connection = this.#byRemoteCid.get(dcid[0])
+    const token = connection?.ids.resetToken
+    const claimed = packet.subarray(packet.length - TAG_BYTES)
+    const { remote } = connection ?? {}
+    const isTheirs = remote?.host === from.host && remote?.port === from.port
+    if (connection && token && isTheirs && isSame(token, claimed)) {
+      this.#wake(connection)
+      connection.handleStatelessReset(nowMs)
+    } else this.stats.unknownCid += 1
   }
 
   handleTimeout(nowMs: number): void {
     this.#nowMs = nowMs
-    this.#handshakes.handleTimeout(nowMs)
+    this.#dialling.handleTimeout(nowMs)
+    this.#accepting.handleTimeout(nowMs)
     this.#askDeadlines()
     for (;;) {
       const connection = this.#deadlines.takeDue(nowMs)
@@ -212,25 +329,42 @@ export class EndpointCore implements Endpoint {
     this.#moved.clear()
   }
 
+  /** A connection of which nobody was told. */
+  drop(connection: ConnectionCore): void {
+    connection.drop()
+    this.forget(connection)
+  }
+
   forget(connection: ConnectionCore): void {
-    this.#byCid.delete(connection.localCid[0])
-    this.#connections.delete(connection)
+    if (!this.#connections.delete(connection)) return
     this.#busy.delete(connection)
     this.#moved.delete(connection)
     this.#deadlines.delete(connection)
-    this.#handshakes.forget(connection)
+    const { ids, firstHost } = connection
+    const [remoteLow] = ids.remoteCid
+    if (this.#byRemoteCid.get(remoteLow) === connection) this.#byRemoteCid.delete(remoteLow)
+    ids.end()
+    const left = this.connectionsFrom(firstHost) - 1
+    if (left > 0) this.#connectionsByHost.set(firstHost, left)
+    else this.#connectionsByHost.delete(firstHost)
+    this.#dialling.forget(connection)
+    this.#accepting.forget(connection)
   }
 
   pollTimeout(): number {
     this.#askDeadlines()
-    return Math.min(this.#handshakes.pollTimeout(), this.#deadlines.firstMs)
+    const handshakesMs = Math.min(this.#dialling.pollTimeout(), this.#accepting.pollTimeout())
+    return Math.min(handshakesMs, this.#deadlines.firstMs)
   }
 
   pollTransmit(nowMs: number, out: Transmit): boolean {
     this.#nowMs = nowMs
     const buffer = Buffer.from(out.bytes.buffer, out.bytes.byteOffset, out.bytes.length)
     const view = new DataView(out.bytes.buffer, out.bytes.byteOffset, out.bytes.length)
-    const length = this.#handshakes.pollTransmit(nowMs, buffer, out)
+    const length =
+      this.#accepting.pollTransmit(buffer, out) ||
+      this.#dialling.pollTransmit(nowMs, buffer, out) ||
+      this.#writeReset(buffer, out)
     if (length > 0) return fill(out, length)
     // Connections take turns, one packet each, so that none starves behind a busy one.
     for (const connection of this.#busy) {
@@ -245,11 +379,16 @@ export class EndpointCore implements Endpoint {
     return false
   }
 
-  failed(nowMs: number, connection: ConnectionCore, error: TransportError): void {
-    connection.abandon(nowMs, error.code, error.message)
-    this.forget(connection)
+  #writeReset(buffer: Buffer, out: Transmit): number {
+    const reset = this.#resets.shift()
+    if (!reset) return 0
+    out.to = reset.to
+    return reset.packet.copy(buffer)
   }
 }
+
+/** From the static key: nothing more to keep, and the same after a restart. */
+const resetSecretOf = ({ secretKey }: LocalIdentity): Buffer => blake2b256(RESET_LABEL, secretKey)
 
 function fill(out: Transmit, length: number): boolean {
   out.lengthBytes = length

@@ -1,13 +1,20 @@
 // protocol/connection/frame-inbox.ts — what does each frame of a packet that arrived change?
+import type { Cid } from '../handshake/messages.ts'
 import type { FrameSink } from '../wire/frames.ts'
 import type { AckState } from './ack-state.ts'
+import type { ConnectionIds } from './connection-ids.ts'
 import type { ControlFrames } from './control-frames.ts'
+import type { Path } from './path.ts'
 import type { Streams } from './streams.ts'
 
 /** What only the connection as a whole can deal with. */
 export interface InboxHost {
   handleAckFrame(ranges: Float64Array, count: number, delayUs: number): void
   handleClose(application: boolean, code: number, reason: string): void
+  handleHandshakeDone(): void
+  /** The peer is proven to be at another machine's address. */
+  handleNewPath(): void
+  fail(code: number, reason: string): void
 }
 
 /** Hands the frames of one packet to those who deal with them. */
@@ -15,25 +22,37 @@ export class FrameInbox implements FrameSink {
   readonly #streams: Streams
   readonly #acks: AckState
   readonly #control: ControlFrames
+  readonly #ids: ConnectionIds
+  readonly #path: Path
   readonly #host: InboxHost
   #nowMs = 0
   #packet: Buffer = Buffer.alloc(0)
+  #dcid: Cid = [0, 0]
   /** Did a frame of this packet oblige us to an ACK? */
   isEliciting = false
 
   constructor(
-    parts: { streams: Streams; acks: AckState; control: ControlFrames },
+    parts: {
+      streams: Streams
+      acks: AckState
+      control: ControlFrames
+      ids: ConnectionIds
+      path: Path
+    },
     host: InboxHost,
   ) {
     this.#streams = parts.streams
     this.#acks = parts.acks
     this.#control = parts.control
+    this.#ids = parts.ids
+    this.#path = parts.path
     this.#host = host
   }
 
-  begin(nowMs: number, packet: Buffer): void {
+  begin(nowMs: number, packet: Buffer, dcid: Cid): void {
     this.#nowMs = nowMs
     this.#packet = packet
+    this.#dcid = dcid
     this.isEliciting = false
   }
 
@@ -103,8 +122,29 @@ export class FrameInbox implements FrameSink {
     this.#control.queuePathResponse(Buffer.from(this.#packet.subarray(start, start + 8)))
   }
 
+  handlePathResponse(start: number): void {
+    this.isEliciting = true
+    const echo = this.#packet.subarray(start, start + 8)
+    if (this.#path.handleResponse(echo)) this.#host.handleNewPath()
+  }
+
+  handleNewCid(sequence: number, retirePrior: number, start: number): void {
+    this.isEliciting = true
+    const cid: Cid = [this.#packet.readUInt32LE(start), this.#packet.readUInt32LE(start + 4)]
+    const resetToken = Buffer.from(this.#packet.subarray(start + 8, start + 24))
+    const code = this.#ids.handleNew({ sequence, retirePrior, cid, resetToken })
+    if (code !== null) this.#host.fail(code, 'NEW_CID against the rules')
+  }
+
+  handleRetireCid(sequence: number): void {
+    this.isEliciting = true
+    const code = this.#ids.handleRetire(sequence, this.#dcid)
+    if (code !== null) this.#host.fail(code, 'RETIRE_CID against the rules')
+  }
+
   handleHandshakeDone(): void {
     this.isEliciting = true
+    this.#host.handleHandshakeDone()
   }
 
   handleDrain(): void {

@@ -6,6 +6,7 @@ export const DEFAULT_LIMITS: TransportLimits = {
   handshakeTimeoutMs: 10_000,
   keepAliveMs: 12_000,
   connectionsMax: 4_096,
+  connectionsPerSourceMax: 64,
   streamsMax: 1_024,
   streamWindowBytes: 1 << 20,
   streamWindowBytesMax: 16 << 20,
@@ -29,6 +30,9 @@ export const CLOSE_CODE = {
   streamState: 5,
   finalSize: 6,
   frameEncoding: 7,
+  connectionIdLimit: 9,
   protocol: 10,
   tooMuchDisorder: 13,
+  keyUpdate: 14,
+  aeadLimit: 15,
 } as const

@@ -1,4 +1,5 @@
 // protocol/connection/packet-builder.ts — how do frames that are owed become a packet?
+
 import { packetCrc } from '../wire/crc.ts'
 import { FRAME, FrameWriter, REASON_BYTES_MAX, STREAM_OVERHEAD_BYTES } from '../wire/frames.ts'
 import {
@@ -10,8 +11,9 @@ import {
   writeHeader,
 } from '../wire/header.ts'
 import type { AckState } from './ack-state.ts'
-import type { Crypto } from './api.ts'
+import type { ConnectionIds } from './connection-ids.ts'
 import type { ControlFrames } from './control-frames.ts'
+import type { ConnectionKeys } from './keys.ts'
 import type { Recovery, SentFrame } from './recovery.ts'
 import type { Streams } from './streams.ts'
 
@@ -29,19 +31,20 @@ export interface BuilderParts {
   readonly acks: AckState
   readonly control: ControlFrames
   readonly recovery: Recovery
-  readonly crypto: Crypto
+  readonly ids: ConnectionIds
+  readonly keys: ConnectionKeys
   readonly randomBelow: (below: number) => number
 }
 
 /** Writes packets with the next packet number; whoever sends them tells the recovery. */
 export class PacketBuilder {
-  remoteCid: readonly [number, number] = [0, 0]
   crc: 'full' | 'header' = 'full'
   readonly #streams: Streams
   readonly #acks: AckState
   readonly #control: ControlFrames
   readonly #recovery: Recovery
-  readonly #crypto: Crypto
+  readonly #ids: ConnectionIds
+  readonly #keys: ConnectionKeys
   readonly #randomBelow: (below: number) => number
   readonly #writer = new FrameWriter(Buffer.alloc(0))
   #skipGap = SKIP_GAP_MIN
@@ -52,7 +55,8 @@ export class PacketBuilder {
     this.#acks = parts.acks
     this.#control = parts.control
     this.#recovery = parts.recovery
-    this.#crypto = parts.crypto
+    this.#ids = parts.ids
+    this.#keys = parts.keys
     this.#randomBelow = parts.randomBelow
     const first = parts.recovery.nextPacketNumber
     this.#nextSkip = first + SKIP_GAP_MIN + parts.randomBelow(SKIP_GAP_MIN)
@@ -133,18 +137,19 @@ export class PacketBuilder {
 
   #wrap({ out, view }: Target, end: number): number {
     const length = end + TAG_BYTES
+    const [cidLow, cidHigh] = this.#ids.remoteCid
     const packetNumber = this.#recovery.nextPacketNumber
     writeHeader(view, {
       version: VERSION,
       type: PACKET.data,
-      keyPhase: 0,
+      keyPhase: this.#keys.phaseBit,
       lengthBytes: length,
-      cidLow: this.remoteCid[0],
-      cidHigh: this.remoteCid[1],
+      cidLow,
+      cidHigh,
       packetNumber,
     })
     const packet = out.subarray(0, length)
-    this.#crypto.seal(packet, packetNumber, HEADER_BYTES, end)
+    this.#keys.seal(packet, end)
     view.setUint32(12, packetCrc(packet, this.crc), true)
     return length
   }

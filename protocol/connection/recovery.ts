@@ -310,6 +310,12 @@ export class Recovery {
     this.#oldest = Math.max(this.#oldest, this.#first)
   }
 
+  /** The peer has moved to another machine's address: what was learnt is of the old path. */
+  handleNewPath(mtuBytes: number): void {
+    this.rtt.reset()
+    this.congestion.reset(mtuBytes)
+  }
+
   /** When handleTimeout is due. */
   timeoutMs(): number {
     if (this.#lossTimeMs !== Number.POSITIVE_INFINITY) return this.#lossTimeMs

@@ -11,6 +11,15 @@ export class RttEstimator {
   minMs = INITIAL_RTT_MS
   hasSample = false
 
+  /** Another path: nothing is known of it. */
+  reset(): void {
+    this.latestMs = INITIAL_RTT_MS
+    this.smoothedMs = INITIAL_RTT_MS
+    this.variationMs = INITIAL_RTT_MS / 2
+    this.minMs = INITIAL_RTT_MS
+    this.hasSample = false
+  }
+
   /** `ackDelayMs` is the peer's own word, already clamped to its maximum. */
   handleSample(sampleMs: number, ackDelayMs: number): void {
     this.latestMs = sampleMs

@@ -1,194 +1,206 @@
-// protocol/handshake/messages.ts — what do the two ends tell each other before the first stream?
+// protocol/handshake/messages.ts — which bytes are in the packets before the first key?
 //
-// The messages have the order and the sizes of Noise IK (msg 1: e, es, s, ss + payload; msg 2: e,
-// ee, se + payload). Until encryption lands the keys travel in clear and each tag is 16 zero bytes.
+//   HELLO    32 u8 token length, token | u16 length, Noise message 1 | zeros to ≥ 1200 | 16 B mac1
+//   RETRY    32 u8 token length, token | 16 B tag
+//   ACCEPT   32 u16 length, Noise message 2
+//   VERSIONS 32 u8 count, a u8 each
+//   REFUSED  32 u8 reason | 16 B tag
+//   RESET    24 random bytes | 16 B reset token
+import { packetCrc } from '../wire/crc.ts'
+import { FrameReader } from '../wire/frames.ts'
+import {
+  HEADER_BYTES,
+  HELLO_BYTES_MIN,
+  LONG_HEADER_BYTES,
+  PACKET,
+  TAG_BYTES,
+  VERSION,
+  writeHeader,
+} from '../wire/header.ts'
+import { blake2b128, blake2b256, isSame } from './sodium.ts'
 
-import { FrameReader, FrameWriter, STREAMS_MAX } from '../wire/frames.ts'
-import { CID_BYTES, HELLO_BYTES_MIN, LONG_HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
-import { blake2b128, blake2b256 } from './blake2b.ts'
+export type Cid = readonly [low: number, high: number]
 
-export const KEY_BYTES = 32
-export const CERTIFICATE_BYTES_MAX = 512
-const PAYLOAD_BYTES_MAX = 1024
-
-export interface Parameters {
-  readonly version: number
-  readonly idleTimeoutMs: number
-  readonly ackDelayMsMax: number
-  readonly streamWindowBytes: number
-  readonly connectionWindowBytes: number
-  readonly streamsMax: number
-  readonly mtuBytes: number
-  readonly crc: 'full' | 'header'
-}
-
-const PARAMETER_IDS = {
-  version: 1,
-  idleTimeoutMs: 2,
-  ackDelayMsMax: 3,
-  streamWindowBytes: 4,
-  connectionWindowBytes: 5,
-  streamsMax: 6,
-  mtuBytes: 7,
-  crc: 8,
-} as const
-
-/** Parameters as id u8, value u48, in order of id; unknown ids are skipped. */
-function writePayload(writer: FrameWriter, parameters: Parameters, certificate: Uint8Array): void {
-  const names = Object.keys(PARAMETER_IDS) as (keyof Parameters)[]
-  writer.u8(names.length)
-  for (const name of names) {
-    writer.u8(PARAMETER_IDS[name])
-    const value = parameters[name]
-    writer.u48(typeof value === 'number' ? value : value === 'full' ? 0 : 1)
-  }
-  writer.u16(certificate.length)
-  writer.raw(certificate)
-}
-
-function readPayload(
-  reader: FrameReader,
-): { parameters: Parameters; certificate: Uint8Array } | null {
-  const values = new Map<number, number>()
-  const count = reader.u8()
-  for (let i = 0; i < count && !reader.failed; i += 1) values.set(reader.u8(), reader.u48())
-  const length = reader.u16()
-  const start = reader.skip(length)
-  if (reader.failed || length > CERTIFICATE_BYTES_MAX) return null
-  const get = (name: keyof typeof PARAMETER_IDS): number => values.get(PARAMETER_IDS[name]) ?? -1
-  const parameters: Parameters = {
-    version: get('version'),
-    idleTimeoutMs: get('idleTimeoutMs'),
-    ackDelayMsMax: get('ackDelayMsMax'),
-    streamWindowBytes: get('streamWindowBytes'),
-    connectionWindowBytes: get('connectionWindowBytes'),
-    streamsMax: get('streamsMax'),
-    mtuBytes: get('mtuBytes'),
-    crc: get('crc') === 1 ? 'header' : 'full',
-  }
-  const sane =
-    parameters.idleTimeoutMs > 0 &&
-    parameters.ackDelayMsMax >= 0 &&
-    parameters.ackDelayMsMax <= 1000 &&
-    parameters.streamWindowBytes >= 0 &&
-    parameters.connectionWindowBytes >= 0 &&
-    parameters.streamsMax >= 0 &&
-    parameters.streamsMax <= STREAMS_MAX &&
-    parameters.mtuBytes >= HELLO_BYTES_MIN
-  return sane
-    ? {
-        parameters,
-        certificate: Uint8Array.prototype.slice.call(reader.bytes, start, start + length),
-      }
-    : null
-}
-
-export interface Hello {
-  readonly ephemeral: Uint8Array
-  readonly publicKey: Uint8Array
-  readonly certificate: Uint8Array
-  readonly parameters: Parameters
-}
-
-/** The body of a HELLO behind its source CID: token, length, message 1, padding. The last 16 bytes
- * of the packet are left for mac1. */
-export function writeHello(packet: Buffer, hello: Hello, token: Uint8Array): number {
-  const writer = new FrameWriter(packet)
-  writer.offset = LONG_HEADER_BYTES
-  writer.u8(token.length)
-  writer.raw(token)
-  const lengthAt = writer.offset
-  writer.u16(0)
-  const start = writer.offset
-  writer.raw(hello.ephemeral)
-  writer.raw(hello.publicKey)
-  packet.fill(0, writer.offset, writer.offset + TAG_BYTES)
-  writer.offset += TAG_BYTES
-  writePayload(writer, hello.parameters, hello.certificate)
-  packet.fill(0, writer.offset, writer.offset + TAG_BYTES)
-  writer.offset += TAG_BYTES
-  packet.writeUInt16LE(writer.offset - start, lengthAt)
-  const length = Math.max(HELLO_BYTES_MIN, writer.offset + TAG_BYTES)
-  packet.fill(0, writer.offset, length)
-  return length
-}
-
-export function readHello(packet: Buffer): Hello | null {
-  const reader = new FrameReader(packet, LONG_HEADER_BYTES, packet.length - TAG_BYTES)
-  reader.skip(reader.u8())
-  const length = reader.u16()
-  if (reader.failed || length > PAYLOAD_BYTES_MAX) return null
-  const end = reader.offset + length
-  if (end > packet.length - TAG_BYTES) return null
-  const message = new FrameReader(packet, reader.offset, end)
-  const ephemeral = message.skip(KEY_BYTES)
-  const publicKey = message.skip(KEY_BYTES)
-  message.skip(TAG_BYTES)
-  const payload = readPayload(message)
-  message.skip(TAG_BYTES)
-  if (message.failed || payload === null) return null
-  return {
-    ephemeral: Uint8Array.prototype.slice.call(packet, ephemeral, ephemeral + KEY_BYTES),
-    publicKey: Uint8Array.prototype.slice.call(packet, publicKey, publicKey + KEY_BYTES),
-    ...payload,
-  }
-}
-
-export interface Accept {
-  readonly ephemeral: Uint8Array
-  readonly certificate: Uint8Array
-  readonly parameters: Parameters
-}
-
-export function writeAccept(packet: Buffer, accept: Accept): number {
-  const writer = new FrameWriter(packet)
-  writer.offset = LONG_HEADER_BYTES
-  writer.u16(0)
-  const start = writer.offset
-  writer.raw(accept.ephemeral)
-  writePayload(writer, accept.parameters, accept.certificate)
-  packet.fill(0, writer.offset, writer.offset + TAG_BYTES)
-  writer.offset += TAG_BYTES
-  packet.writeUInt16LE(writer.offset - start, LONG_HEADER_BYTES)
-  return writer.offset
-}
-
-export function readAccept(packet: Buffer): Accept | null {
-  const reader = new FrameReader(packet, LONG_HEADER_BYTES, packet.length)
-  const length = reader.u16()
-  if (reader.failed || reader.offset + length > packet.length) return null
-  const message = new FrameReader(packet, reader.offset, reader.offset + length)
-  const ephemeral = message.skip(KEY_BYTES)
-  const payload = readPayload(message)
-  message.skip(TAG_BYTES)
-  if (message.failed || payload === null) return null
-  return {
-    ephemeral: Uint8Array.prototype.slice.call(packet, ephemeral, ephemeral + KEY_BYTES),
-    ...payload,
-  }
-}
-
+const NO_CID: Cid = [0, 0]
+const TOKEN_BYTES_MAX = 255
 const MAC1_LABEL = Buffer.from('mac1')
+const MAC1_KEYS_KEPT = 64
+
+export const REFUSAL = { busy: 1, badToken: 2, wrongVersion: 3, draining: 4 } as const
+
+/** The whole HELLO, at least 1200 bytes, mac1 and CRC-32 included. */
+export function encodeHello(hello: {
+  dcid: Cid
+  scid: Cid
+  token: Uint8Array
+  message: Uint8Array
+  serverKey: Uint8Array
+}): Buffer {
+  const { token, message } = hello
+  const contentEnd = LONG_HEADER_BYTES + 1 + token.length + 2 + message.length
+  const packet = Buffer.alloc(Math.max(HELLO_BYTES_MIN, contentEnd + TAG_BYTES))
+  writeLong(packet, PACKET.hello, hello.dcid, hello.scid)
+  packet[LONG_HEADER_BYTES] = token.length
+  packet.set(token, LONG_HEADER_BYTES + 1)
+  packet.writeUInt16LE(message.length, LONG_HEADER_BYTES + 1 + token.length)
+  packet.set(message, contentEnd - message.length)
+  mac1(packet, hello.serverKey).copy(packet, packet.length - TAG_BYTES)
+  return finishCrc(packet)
+}
+
+/** Views into the packet; null when the lengths in it contradict each other. */
+export function decodeHello(packet: Buffer): { token: Buffer; message: Buffer } | null {
+  const reader = new FrameReader(packet, LONG_HEADER_BYTES, packet.length - TAG_BYTES)
+  const tokenBytes = reader.u8()
+  const tokenAt = reader.skip(tokenBytes)
+  const messageBytes = reader.u16()
+  const messageAt = reader.skip(messageBytes)
+  if (reader.failed) return null
+  return {
+    token: packet.subarray(tokenAt, tokenAt + tokenBytes),
+    message: packet.subarray(messageAt, messageAt + messageBytes),
+  }
+}
+
+/** Proves that the sender knows whom it calls (WireGuard §5.4.4), and costs 1 µs to check. */
+export const hasMac1 = (packet: Buffer, serverKey: Uint8Array): boolean =>
+  isSame(packet.subarray(packet.length - TAG_BYTES), mac1(packet, serverKey))
+
 const macKeys = new Map<string, Buffer>()
 
-/** mac1 = BLAKE2b-128 under BLAKE2b("mac1" ‖ server's public key), over bytes 0–11 ‖ 16..end−17:
- * proves that the sender knows whom it calls (WireGuard §5.4.4). */
-export function mac1(packet: Buffer, serverKey: Uint8Array): Buffer {
+/** BLAKE2b-128 under BLAKE2b-256("mac1" ‖ server's public key), over bytes 0–11 ‖ 16..end−17. */
+function mac1(packet: Buffer, serverKey: Uint8Array): Buffer {
   const name = Buffer.from(serverKey).toString('hex')
   let key = macKeys.get(name)
   if (!key) {
     key = blake2b256(Buffer.concat([MAC1_LABEL, serverKey]))
-    if (macKeys.size > 64) macKeys.clear()
+    if (macKeys.size >= MAC1_KEYS_KEPT) macKeys.clear()
     macKeys.set(name, key)
   }
   const covered = [packet.subarray(0, 12), packet.subarray(16, packet.length - TAG_BYTES)]
   return blake2b128(Buffer.concat(covered), key)
 }
 
-/** The tag of REFUSED and RETRY: keyed by the HELLO's ephemeral key, so that only who saw the
- * HELLO can make one. */
-export const replyTag = (body: Uint8Array, ephemeral: Uint8Array): Buffer =>
-  blake2b128(Buffer.from(body), Buffer.from(ephemeral))
+export function encodeAccept(accept: { dcid: Cid; scid: Cid; message: Uint8Array }): Buffer {
+  const packet = Buffer.alloc(LONG_HEADER_BYTES + 2 + accept.message.length)
+  writeLong(packet, PACKET.accept, accept.dcid, accept.scid)
+  packet.writeUInt16LE(accept.message.length, LONG_HEADER_BYTES)
+  packet.set(accept.message, LONG_HEADER_BYTES + 2)
+  return finishCrc(packet)
+}
 
-export const readCid = (packet: Buffer, at: number): Buffer =>
-  Buffer.from(packet.subarray(at, at + CID_BYTES))
+export function decodeAccept(packet: Buffer): Buffer | null {
+  if (packet.length < LONG_HEADER_BYTES + 2) return null
+  const end = LONG_HEADER_BYTES + 2 + packet.readUInt16LE(LONG_HEADER_BYTES)
+  return end > packet.length ? null : packet.subarray(LONG_HEADER_BYTES + 2, end)
+}
+
+/** `scid` is the CID under which the next HELLO is expected. */
+export function encodeRetry(retry: {
+  dcid: Cid
+  scid: Cid
+  token: Uint8Array
+  ephemeral: Uint8Array
+}): Buffer {
+  if (retry.token.length > TOKEN_BYTES_MAX) throw new RangeError('a token has at most 255 bytes')
+  const body = Buffer.concat([Buffer.from([retry.token.length]), retry.token])
+  return encodeTagged(PACKET.retry, { ...retry, body })
+}
+
+export function encodeRefused(refused: {
+  dcid: Cid
+  reason: number
+  ephemeral: Uint8Array
+}): Buffer {
+  const body = Buffer.from([refused.reason])
+  return encodeTagged(PACKET.refused, { ...refused, scid: NO_CID, body })
+}
+
+function encodeTagged(
+  type: number,
+  reply: { dcid: Cid; scid: Cid; body: Buffer; ephemeral: Uint8Array },
+): Buffer {
+  const packet = Buffer.alloc(LONG_HEADER_BYTES + reply.body.length + TAG_BYTES)
+  writeLong(packet, type, reply.dcid, reply.scid)
+  reply.body.copy(packet, LONG_HEADER_BYTES)
+  const tagAt = packet.length - TAG_BYTES
+  replyTag(packet.subarray(24, tagAt), reply.ephemeral).copy(packet, tagAt)
+  return finishCrc(packet)
+}
+
+/** The body of a RETRY or REFUSED whose tag is right: made by somebody who saw our HELLO. */
+export function openTagged(packet: Buffer, ephemeral: Uint8Array): Buffer | null {
+  const tagAt = packet.length - TAG_BYTES
+  if (tagAt <= LONG_HEADER_BYTES) return null
+  const tag = replyTag(packet.subarray(24, tagAt), ephemeral)
+  return isSame(tag, packet.subarray(tagAt)) ? packet.subarray(LONG_HEADER_BYTES, tagAt) : null
+}
+
+/** Of the source CID and the body, keyed by the HELLO's ephemeral key. */
+const replyTag = (covered: Uint8Array, ephemeral: Uint8Array): Buffer =>
+  blake2b128(covered, ephemeral)
+
+/** The token of an opened RETRY; null when its length is wrong. */
+export const tokenOf = (body: Buffer): Buffer | null =>
+  body.length === 1 + (body[0] as number) ? Buffer.from(body.subarray(1)) : null
+
+export function encodeVersions(versions: { dcid: Cid; scid: Cid }): Buffer {
+  const packet = Buffer.alloc(LONG_HEADER_BYTES + 2 + TAG_BYTES)
+  writeLong(packet, PACKET.versions, versions.dcid, versions.scid)
+  packet[LONG_HEADER_BYTES] = 1
+  packet[LONG_HEADER_BYTES + 1] = VERSION
+  return finishCrc(packet)
+}
+
+/** The versions that the other end speaks; null when the list is cut. */
+export function decodeVersions(packet: Buffer): number[] | null {
+  const count = packet[LONG_HEADER_BYTES] ?? 0
+  const start = LONG_HEADER_BYTES + 1
+  return count === 0 || start + count > packet.length
+    ? null
+    : [...packet.subarray(start, start + count)]
+}
+
+/** Shorter than the packet that it answers, so that two amnesiacs fall silent (RFC 9000 §10.3.3). */
+export function encodeReset(reset: {
+  dcid: Cid
+  token: Uint8Array
+  lengthBytes: number
+  random: Uint8Array
+}): Buffer {
+  const packet = Buffer.alloc(reset.lengthBytes)
+  packet.set(reset.random.subarray(0, reset.lengthBytes - HEADER_BYTES - TAG_BYTES), HEADER_BYTES)
+  writePlain(packet, PACKET.reset, reset.dcid)
+  packet.set(reset.token, packet.length - TAG_BYTES)
+  return finishCrc(packet)
+}
+
+/** BLAKE2b-128(the endpoint's secret, CID): the same after a restart. */
+export function resetTokenOf(secret: Uint8Array, cid: Cid): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeUInt32LE(cid[0], 0)
+  bytes.writeUInt32LE(cid[1], 4)
+  return blake2b128(bytes, secret)
+}
+
+export const sourceCidOf = (packet: Buffer): Cid => [
+  packet.readUInt32LE(HEADER_BYTES),
+  packet.readUInt32LE(HEADER_BYTES + 4),
+]
+
+function writeLong(packet: Buffer, type: number, dcid: Cid, scid: Cid): void {
+  writePlain(packet, type, dcid)
+  packet.writeUInt32LE(scid[0], HEADER_BYTES)
+  packet.writeUInt32LE(scid[1], HEADER_BYTES + 4)
+}
+
+function writePlain(packet: Buffer, type: number, dcid: Cid): void {
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.length)
+  const header = { version: VERSION, type, keyPhase: 0, lengthBytes: packet.length }
+  writeHeader(view, { ...header, cidLow: dcid[0], cidHigh: dcid[1], packetNumber: 0 })
+}
+
+function finishCrc(packet: Buffer): Buffer {
+  packet.writeUInt32LE(packetCrc(packet, 'full'), 12)
+  return packet
+}

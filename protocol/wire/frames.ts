@@ -58,7 +58,12 @@ export interface FrameSink {
   handleDataBlocked(limit: number): void
   handleStreamDataBlocked(id: number, limit: number): void
   handleStreamsBlocked(uni: boolean, limit: number): void
+  /** 8 bytes at `start`. */
   handlePathChallenge(start: number): void
+  handlePathResponse(start: number): void
+  /** 8 bytes of CID at `start`, then 16 of reset token. */
+  handleNewCid(sequence: number, retirePrior: number, start: number): void
+  handleRetireCid(sequence: number): void
   handleClose(application: boolean, code: number, reason: string): void
   handleHandshakeDone(): void
   handleDrain(lastPeerStream: number): void
@@ -185,17 +190,18 @@ function readCold(r: FrameReader, type: number, sink: FrameSink): (() => void) |
       const start = r.skip(8)
       return () => sink.handlePathChallenge(start)
     }
-    case FRAME.pathResponse:
-      r.skip(8)
-      return () => undefined
-    case FRAME.newCid:
-      r.varint()
-      r.varint()
-      r.skip(24)
-      return () => undefined
-    case FRAME.retireCid:
-      r.varint()
-      return () => undefined
+    case FRAME.pathResponse: {
+      const start = r.skip(8)
+      return () => sink.handlePathResponse(start)
+    }
+    case FRAME.newCid: {
+      const [sequence, retirePrior, start] = [r.varint(), r.varint(), r.skip(24)]
+      return () => sink.handleNewCid(sequence, retirePrior, start)
+    }
+    case FRAME.retireCid: {
+      const sequence = r.varint()
+      return () => sink.handleRetireCid(sequence)
+    }
     case FRAME.closeTransport:
     case FRAME.closeApplication: {
       const code = r.varint()

@@ -8,7 +8,6 @@ export const VERSION = 1
 export const HEADER_BYTES = 24
 export const LONG_HEADER_BYTES = 32
 export const TAG_BYTES = 16
-export const CID_BYTES = 8
 /** The least size of a datagram with a HELLO, and what every path must carry (RFC 9000 §14). */
 export const HELLO_BYTES_MIN = 1200
 export const DATAGRAM_BYTES_MAX = 65_507
@@ -55,7 +54,7 @@ export function readHeader(
   out.crc = bytes.getUint32(offset + 12, true)
   const high = bytes.getUint32(offset + 16, false)
   out.packetNumber = high * 2 ** 32 + bytes.getUint32(offset + 20, false)
-  if (out.version !== VERSION || out.packetNumber >= PACKET_NUMBER_MAX) return false
+  if (out.packetNumber >= PACKET_NUMBER_MAX) return false
   return out.lengthBytes >= HEADER_BYTES + TAG_BYTES && offset + out.lengthBytes <= end
 }
 

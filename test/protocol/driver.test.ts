@@ -16,7 +16,16 @@ const PEER: Address = { host: '10.0.0.9', port: 9 }
 class NotingCore implements Endpoint {
   readonly notes: string[] = []
   readonly connectionCount = 0
-  readonly stats = { crcErrors: 0, unknownCid: 0, malformed: 0, refused: 0 }
+  readonly stats = {
+    crcErrors: 0,
+    unknownCid: 0,
+    malformed: 0,
+    refused: 0,
+    badMac1: 0,
+    badHandshakes: 0,
+    retries: 0,
+    resetsSent: 0,
+  }
   timeoutMs = Number.POSITIVE_INFINITY
   /** What pollTransmit has to give. */
   outgoing: number[] = []

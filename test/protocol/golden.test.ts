@@ -5,20 +5,21 @@ import * as assert from 'uvu/assert'
 import type { Endpoint, Transmit } from '../../protocol/connection/api.ts'
 import { createCoreEndpoint } from '../../protocol/connection/endpoint.ts'
 import { CLOSE_CODE, DEFAULT_LIMITS } from '../../protocol/connection/limits.ts'
+import {
+  type Cid,
+  encodeRefused,
+  encodeReset,
+  encodeRetry,
+  encodeVersions,
+} from '../../protocol/handshake/messages.ts'
 import { TRANSPORT_ERRORS } from '../../protocol/types.ts'
-import { packetCrc } from '../../protocol/wire/crc.ts'
 import { FRAME } from '../../protocol/wire/frames.ts'
+import { identityOf } from '../support/identity.ts'
 
 const page = readFileSync(new URL('../../protocol/README.md', import.meta.url), 'utf8')
 const HELLO_BYTES = 1_200
 const CLIENT = { host: '10.0.0.1', port: 1 }
 const SERVER = { host: '10.0.0.2', port: 2 }
-
-const identityOf = (number: number) => ({
-  publicKey: new Uint8Array(32).fill(number),
-  secretKey: new Uint8Array(32),
-  certificate: new Uint8Array(0),
-})
 
 const open = (number: number, chance: number): Endpoint =>
   createCoreEndpoint({
@@ -47,7 +48,7 @@ function send(from: Endpoint, nowMs: number): Buffer {
 
 const test = suite('protocol: the page and the code')
 
-test('HELLO, ACCEPT and DATA are those of the page', () => {
+test('a packet of every type is the one of the page', () => {
   const client = open(1, 0x0a)
   const server = open(2, 0x0b)
   const connection = client.connect(0, { ...SERVER, publicKey: identityOf(2).publicKey })
@@ -64,18 +65,20 @@ test('HELLO, ACCEPT and DATA are those of the page', () => {
   const streamId = connection.openStream('bidi', 2)!
   connection.write(streamId, Buffer.from('hello'))
   connection.finish(streamId)
-  assert.is(send(client, 2).toString('hex'), written('DATA', '```'))
-})
+  assert.is(send(client, 2).toString('hex'), written('DATA', 'RETRY'))
 
-test('both checksums of the golden packet are those of the page', () => {
-  for (const mode of ['full', 'header'] as const) {
-    const line = page
-      .split('\n')
-      .find((text) => text.startsWith(`${mode} `) && text.includes(' 0b26'))
-    const packet = Buffer.from(line!.slice(mode.length).trim(), 'hex')
-    assert.is(packet.readUInt32LE(12), packetCrc(packet, mode))
-    assert.is(packet.length, packet.readUInt16LE(2))
-  }
+  const dcid: Cid = [0x0a0a0a0a, 0x0a0a0a0a]
+  const ephemeral = hello.subarray(35, 67)
+  const retry = { dcid, scid: [0x0b0b0b0b, 0x0b0b0b0b] as Cid, token: Buffer.from('token') }
+  const expected = encodeRetry({ ...retry, ephemeral }).toString('hex')
+  assert.is(expected, written('RETRY', 'VERSIONS'))
+  const refused = encodeRefused({ dcid, reason: 1, ephemeral }).toString('hex')
+  assert.is(refused, written('REFUSED', '```'))
+  const versions = encodeVersions({ dcid, scid: dcid }).toString('hex')
+  assert.is(versions, written('VERSIONS', 'RESET'))
+  const token = Buffer.alloc(16, 0xee)
+  const reset = { dcid: retry.scid, token, lengthBytes: 45, random: new Uint8Array(24).fill(0x0b) }
+  assert.is(encodeReset(reset).toString('hex'), written('RESET', 'REFUSED'))
 })
 
 test('every frame type, close code and error is on the page', () => {
@@ -97,6 +100,7 @@ test('every limit is on the page, with its default', () => {
     handshakeTimeoutMs: [10_000, '10 s'],
     keepAliveMs: [12_000, '12 s'],
     connectionsMax: [4_096, '4096'],
+    connectionsPerSourceMax: [64, '64'],
     streamsMax: [1_024, '1024'],
     streamWindowBytes: [2 ** 20, '1 MiB'],
     streamWindowBytesMax: [2 ** 24, '16 MiB'],

@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createEndpoint } from '../../protocol/index.ts'
-import type { LocalIdentity, Session, TransportEndpoint } from '../../protocol/types.ts'
+import type { Session, TransportEndpoint } from '../../protocol/types.ts'
 import { ERRORS, HoldfastError, isHoldfastError } from '../../src/errors.ts'
 import type { Method, RequestOf } from '../../src/messages.ts'
 import {
@@ -15,6 +15,7 @@ import {
   serve,
   systemClock,
 } from '../../src/rpc/index.ts'
+import { identityOf } from '../support/identity.ts'
 import { MemoryNetwork } from '../support/memory-network.ts'
 import { testUnless } from '../support/skip.ts'
 
@@ -28,11 +29,6 @@ const log = {
   },
 }
 const clock = systemClock
-const identityOf = (number: number): LocalIdentity => ({
-  publicKey: new Uint8Array(32).fill(number),
-  secretKey: new Uint8Array(32),
-  certificate: new Uint8Array(0),
-})
 const BLOB = { repositoryId: '01'.repeat(16), blobId: '02'.repeat(32), grant: new Uint8Array(4) }
 
 const codeOf = (promise: Promise<unknown>): Promise<string> =>

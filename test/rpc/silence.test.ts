@@ -1,21 +1,16 @@
 // test/rpc/silence.test.ts — how soon does a caller know that the other machine is gone?
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { LocalIdentity, Session, TransportEndpoint } from '../../protocol/types.ts'
+import type { Session, TransportEndpoint } from '../../protocol/types.ts'
 import { isHoldfastError } from '../../src/errors.ts'
 import { call, type Handlers, Peers, reply, serve } from '../../src/rpc/index.ts'
 import { VirtualClock } from '../server/support/virtual-clock.ts'
+import { identityOf } from '../support/identity.ts'
 import { MemoryNetwork } from '../support/memory-network.ts'
 
 const log = { debug() {}, info() {}, warn() {}, error() {} }
 const BLOB = { repositoryId: '01'.repeat(16), blobId: '02'.repeat(32), grant: new Uint8Array(4) }
 const NOTICED_MS = 6_000
-
-const identityOf = (number: number): LocalIdentity => ({
-  publicKey: new Uint8Array(32).fill(number),
-  secretKey: new Uint8Array(32),
-  certificate: new Uint8Array(0),
-})
 
 const codeOf = (promise: Promise<unknown>): Promise<string> =>
   promise.then(

@@ -3,6 +3,7 @@
 // Streams go on in ticks and microtasks, which virtual time must wait for: after every happening
 // the real event loop turns once. Slower than the core alone, and still many times real time.
 import { createEndpointOn } from '../../protocol/endpoint.ts'
+import { keysFrom } from '../../protocol/handshake/noise.ts'
 import type { LocalIdentity, TransportEndpoint } from '../../protocol/types.ts'
 import { Host } from './host.ts'
 import { Link, type LinkOptions } from './link.ts'
@@ -45,12 +46,8 @@ export class ShellWorld {
       },
     )
     const random = new Random(this.#seed, `endpoint ${name}`)
-    const publicKey = new Random(this.#seed, `key ${name}`).bytes(32)
-    const identity = {
-      publicKey,
-      secretKey: new Uint8Array(32),
-      certificate: new Uint8Array(0),
-    }
+    const keys = keysFrom(new Random(this.#seed, `key ${name}`).bytes(32))
+    const identity = { ...keys, certificate: new Uint8Array(0) }
     const draw = (lengthBytes: number): Uint8Array => random.bytes(lengthBytes)
     const options = { identity, mtuBytes: MTU_BYTES }
     const endpoint = createEndpointOn(host.port, host.clock, draw, options)

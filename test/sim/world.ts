@@ -2,11 +2,13 @@
 import { crc32 } from 'node:zlib'
 import type { EndpointOptions } from '../../protocol/connection/api.ts'
 import { createCoreEndpoint } from '../../protocol/connection/endpoint.ts'
+import { keysFrom } from '../../protocol/handshake/noise.ts'
 import type { Address } from '../../protocol/types.ts'
 import { CheckedEndpoint } from './checked-endpoint.ts'
 import { Host, type HostOptions } from './host.ts'
 import { Link, type LinkCounts, type LinkOptions } from './link.ts'
 import { Party } from './party.ts'
+import { plainSuite } from './plain-suite.ts'
 import { Random } from './random.ts'
 import { Schedule } from './schedule.ts'
 
@@ -39,6 +41,8 @@ export class World {
   traceHash = 0
   readonly #linkOptions: Partial<LinkOptions>
   readonly #byAddress = new Map<string, Party>()
+  /** Where others see each party. */
+  readonly #outside = new Map<Party, Address>()
   readonly #linkByEnds = new Map<string, Link>()
   readonly #complaints: string[] = []
   readonly #stamp = Buffer.alloc(8)
@@ -61,26 +65,45 @@ export class World {
     const host = new Host(address, options.host ?? {}, {
       schedule: this.schedule,
       random: new Random(this.seed, `host ${name}`),
-      send: (bytes, to) => this.#transmit(address, to, bytes),
+      send: (bytes, to) => this.#transmit(party, to, bytes),
     })
     const random = new Random(this.seed, `endpoint ${name}`)
-    const publicKey = new Random(this.seed, `key ${name}`).bytes(32)
-    const secretKey = new Uint8Array(32)
-    const identity = { publicKey, secretKey, certificate: new Uint8Array(0) }
+    const keys = keysFrom(new Random(this.seed, `key ${name}`).bytes(32))
+    const identity = { ...keys, certificate: new Uint8Array(0) }
     const complain = (what: string): void => this.complain(`${name}: ${what}`)
     const core = createCoreEndpoint({
       mtuBytes: MTU_BYTES,
+      suites: [plainSuite],
       ...options.endpoint,
       identity,
       random: (lengthBytes) => random.bytes(lengthBytes),
     })
     const endpoint = new CheckedEndpoint(core, complain)
     const nowMs = (): number => this.nowMs
-    const party = new Party({ name, host, endpoint, identity, nowMs, complain })
+    const party: Party = new Party({ name, host, endpoint, identity, nowMs, complain })
     this.parties.push(party)
     this.#byAddress.set(keyOf(address), party)
+    this.#outside.set(party, address)
     return party
   }
+
+  /** As a NAT that forgets: from now on others see the party at another address, and what they send
+   * to the old one reaches nobody. */
+  rebind(party: Party, to: Partial<Address>): void {
+    const before = this.#outside.get(party) ?? party.host.address
+    const now = { ...before, ...to }
+    this.#byAddress.delete(keyOf(before))
+    this.#byAddress.set(keyOf(now), party)
+    this.#outside.set(party, now)
+  }
+
+  /** A datagram that nobody of this world sent: a forgery with any sender. */
+  inject(to: Party, bytes: Uint8Array, from: Address): void {
+    this.schedule.after(0, () => to.host.receive(bytes, from))
+  }
+
+  /** Everything sent so far to an address where nobody is. */
+  readonly strayBytes = new Map<string, number>()
 
   /** The direction from one party to another. */
   linkBetween(from: Party, to: Party): Link {
@@ -90,7 +113,7 @@ export class World {
     const link = new Link(this.#linkOptions, {
       schedule: this.schedule,
       random: new Random(this.seed, `link ${ends}`),
-      deliver: (bytes) => to.host.receive(bytes, from.host.address),
+      deliver: (bytes) => to.host.receive(bytes, this.#outside.get(from) ?? from.host.address),
     })
     this.links.push(link)
     this.#linkByEnds.set(ends, link)
@@ -170,11 +193,13 @@ export class World {
     return report
   }
 
-  #transmit(from: Address, to: Address, bytes: Uint8Array): void {
+  #transmit(from: Party, to: Address, bytes: Uint8Array): void {
+    const { port } = from.host.address
     this.#stamp.writeDoubleLE(this.nowMs)
-    this.traceHash = crc32(bytes, crc32(this.#stamp, (this.traceHash ^ from.port) >>> 0))
+    this.traceHash = crc32(bytes, crc32(this.#stamp, (this.traceHash ^ port) >>> 0))
     const target = this.#byAddress.get(keyOf(to))
-    if (target) this.linkBetween(this.#byAddress.get(keyOf(from))!, target).send(bytes)
+    if (target) this.linkBetween(from, target).send(bytes)
+    else this.strayBytes.set(keyOf(to), (this.strayBytes.get(keyOf(to)) ?? 0) + bytes.length)
   }
 
   /** A world without connections must come to rest. */

@@ -5,15 +5,23 @@ import type {
   EndpointOptions,
 } from '../../../protocol/connection/api.ts'
 import { createCoreEndpoint } from '../../../protocol/connection/endpoint.ts'
-import { mac1, writeHello } from '../../../protocol/handshake/messages.ts'
+import { type Cid, encodeHello } from '../../../protocol/handshake/messages.ts'
+import { NoiseInitiator } from '../../../protocol/handshake/noise.ts'
+import { encodePayload } from '../../../protocol/handshake/payload.ts'
+import { prologueOf } from '../../../protocol/handshake/prologue.ts'
 import { packetCrc } from '../../../protocol/wire/crc.ts'
 import { FRAME, FrameWriter } from '../../../protocol/wire/frames.ts'
 import { HEADER_BYTES, PACKET, TAG_BYTES, writeHeader } from '../../../protocol/wire/header.ts'
+import { plainSuite } from '../../sim/plain-suite.ts'
 import { Random } from '../../sim/random.ts'
+import { identityOf } from '../../support/identity.ts'
 
 const FROM = { host: '10.0.0.2', port: 2 }
-const SERVER_KEY = new Uint8Array(32).fill(2)
-const OWN_CID = [0x0a0a0a0a, 0x0b0b0b0b] as const
+const OWN = identityOf(1)
+const SERVER = identityOf(2)
+const OWN_CID: Cid = [0x0a0a0a0a, 0x0b0b0b0b]
+const FIRST_CID: Cid = [7, 7]
+const NO_TOKEN = new Uint8Array(0)
 const PARAMETERS = {
   version: 1,
   idleTimeoutMs: 30_000,
@@ -23,6 +31,7 @@ const PARAMETERS = {
   streamsMax: 1_024,
   mtuBytes: 1_472,
   crc: 'full' as const,
+  suites: 1 << plainSuite.id,
 }
 
 export type WriteFrames = (writer: FrameWriter) => void
@@ -40,14 +49,10 @@ export class RawPeer {
   #cid: readonly [number, number] = [0, 0]
 
   constructor(options: Partial<EndpointOptions> = {}) {
-    const identity = {
-      publicKey: SERVER_KEY,
-      secretKey: new Uint8Array(32),
-      certificate: new Uint8Array(0),
-    }
     const random = new Random(1, 'acceptor')
     this.endpoint = createCoreEndpoint({
-      identity,
+      identity: SERVER,
+      suites: [plainSuite],
       random: (lengthBytes) => random.bytes(lengthBytes),
       ...options,
     })
@@ -55,31 +60,22 @@ export class RawPeer {
 
   /** A HELLO with a fresh ephemeral key, as one packet. */
   makeHello(parameters: Partial<typeof PARAMETERS> = {}): Buffer {
-    const packet = Buffer.alloc(2_048)
-    const length = writeHello(
-      packet,
-      {
-        ephemeral: this.random.bytes(32),
-        publicKey: new Uint8Array(32).fill(1),
-        certificate: new Uint8Array(0),
-        parameters: { ...PARAMETERS, ...parameters },
-      },
-      new Uint8Array(0),
-    )
-    const bytes = packet.subarray(0, length)
-    writeHeader(viewOf(bytes), {
-      version: 1,
-      type: PACKET.hello,
-      keyPhase: 0,
-      lengthBytes: length,
-      cidLow: 7,
-      cidHigh: 7,
-      packetNumber: 0,
+    const cids = { dcid: FIRST_CID, scid: OWN_CID, token: NO_TOKEN }
+    const noise = new NoiseInitiator({
+      prologue: prologueOf(cids),
+      keys: OWN,
+      remoteKey: SERVER.publicKey,
+      ephemeralSecret: this.random.bytes(32),
     })
-    bytes.writeUInt32LE(OWN_CID[0], 24)
-    bytes.writeUInt32LE(OWN_CID[1], 28)
-    mac1(bytes, SERVER_KEY).copy(bytes, length - TAG_BYTES)
-    return sealed(bytes)
+    const message = noise.writeMessage1(
+      encodePayload({
+        parameters: { ...PARAMETERS, ...parameters },
+        certificate: new Uint8Array(0),
+        resetToken: new Uint8Array(16),
+      }),
+    )
+    if (!message) throw new Error('no message 1')
+    return encodeHello({ ...cids, message, serverKey: SERVER.publicKey })
   }
 
   /** Up to an open connection. */

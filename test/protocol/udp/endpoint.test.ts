@@ -5,17 +5,11 @@ import * as assert from 'uvu/assert'
 import {
   type CreateEndpointOptions,
   createEndpoint,
-  type LocalIdentity,
   type Session,
   type TransportEndpoint,
   TransportError,
 } from '../../../protocol/index.ts'
-
-const identityOf = (number: number): LocalIdentity => ({
-  publicKey: new Uint8Array(32).fill(number),
-  secretKey: new Uint8Array(32),
-  certificate: new Uint8Array(0),
-})
+import { identityOf } from '../../support/identity.ts'
 
 const open = (number: number, options: Partial<CreateEndpointOptions> = {}) =>
   createEndpoint({ bind: { host: '127.0.0.1', port: 0 }, identity: identityOf(number), ...options })

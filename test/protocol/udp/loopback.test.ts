@@ -5,21 +5,15 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
   createEndpoint,
-  type LocalIdentity,
   type Session,
   type TransportEndpoint,
   type TransportError,
   type TransportStream,
 } from '../../../protocol/index.ts'
+import { identityOf } from '../../support/identity.ts'
 
 const MIB = 1024 * 1024
 const HOST = '127.0.0.1'
-
-const identityOf = (number: number): LocalIdentity => ({
-  publicKey: new Uint8Array(32).fill(number),
-  secretKey: new Uint8Array(32),
-  certificate: new Uint8Array(0),
-})
 
 interface Pair {
   client: TransportEndpoint

@@ -1,0 +1,207 @@
+// protocol/connection/dialling.ts — how does a HELLO of ours become a connection?
+//
+//   HELLO ──►   repeated, the very same bytes, until something answers
+//   ◄── ACCEPT  that opens: the connection is open
+//   ◄── RETRY   once: HELLO again, with its token and a fresh ephemeral key
+//   ◄── REFUSED the end; ◄── VERSIONS: a hint, kept for the time when nothing better came
+import {
+  type Cid,
+  decodeAccept,
+  decodeVersions,
+  encodeHello,
+  openTagged,
+  REFUSAL,
+  sourceCidOf,
+  tokenOf,
+} from '../handshake/messages.ts'
+import { NoiseInitiator } from '../handshake/noise.ts'
+import { decodePayload, encodePayload } from '../handshake/payload.ts'
+import { prologueOf } from '../handshake/prologue.ts'
+import { type PeerAddress, TransportError } from '../types.ts'
+import { PACKET, VERSION } from '../wire/header.ts'
+import type { Transmit } from './api.ts'
+import type { ConnectionCore } from './connection.ts'
+import type { EndpointCore } from './endpoint.ts'
+
+const HELLO_INTERVAL_MS = 300 // three initial round trips of 100 ms
+const HELLO_INTERVAL_MS_MAX = 3_000
+const SECRET_BYTES = 32
+const NO_TOKEN = new Uint8Array(0)
+
+interface Dial {
+  readonly to: PeerAddress
+  readonly deadlineMs: number
+  hello: Hello
+  isRetried: boolean
+  /** What the other end speaks, if it said so. */
+  versions: number[] | null
+  intervalMs: number
+  nextMs: number
+}
+
+interface Hello {
+  readonly packet: Buffer
+  readonly noise: NoiseInitiator
+  readonly ephemeral: Buffer
+}
+
+export class Dialling {
+  readonly #endpoint: EndpointCore
+  readonly #dials = new Map<ConnectionCore, Dial>()
+
+  constructor(endpoint: EndpointCore) {
+    this.#endpoint = endpoint
+  }
+
+  begin(nowMs: number, connection: ConnectionCore, to: PeerAddress): void {
+    const hello = this.#makeHello(connection, to, this.#endpoint.randomCid(), NO_TOKEN)
+    if (!hello) {
+      const detail = `the key expected at ${to.host}:${to.port} is no X25519 key`
+      this.#fail(nowMs, connection, new TransportError('ERR_HOLDFAST_INVALID', detail))
+      return
+    }
+    this.#dials.set(connection, {
+      to,
+      deadlineMs: nowMs + this.#endpoint.limits.handshakeTimeoutMs,
+      hello,
+      isRetried: false,
+      versions: null,
+      intervalMs: HELLO_INTERVAL_MS,
+      nextMs: nowMs,
+    })
+  }
+
+  #makeHello(
+    connection: ConnectionCore,
+    to: PeerAddress,
+    dcid: Cid,
+    token: Uint8Array,
+  ): Hello | null {
+    const { identity, options } = this.#endpoint
+    const scid = connection.localCid
+    const noise = new NoiseInitiator({
+      prologue: prologueOf({ dcid, scid, token }),
+      keys: identity,
+      remoteKey: to.publicKey,
+      ephemeralSecret: options.random(SECRET_BYTES),
+    })
+    const { suites } = this.#endpoint
+    const offered = suites.reduce((bits, suite) => bits | (1 << suite.id), 0)
+    const message = noise.writeMessage1(
+      encodePayload({
+        parameters: this.#endpoint.parameters({ suites: offered }),
+        certificate: identity.certificate,
+        resetToken: this.#endpoint.resetTokenOf(scid),
+      }),
+    )
+    if (!message) return null
+    const packet = encodeHello({ dcid, scid, token, message, serverKey: to.publicKey })
+    return { packet, noise, ephemeral: message.subarray(0, SECRET_BYTES) }
+  }
+
+  /** A packet for one of our CIDs. Whatever does not prove that it saw the HELLO changes nothing. */
+  handleReply(nowMs: number, connection: ConnectionCore, type: number, packet: Buffer): void {
+    const dial = this.#dials.get(connection)
+    if (!dial || isGivenUp(connection)) return
+    if (type === PACKET.accept) this.#handleAccept(nowMs, connection, dial, packet)
+    else if (type === PACKET.retry) this.#handleRetry(nowMs, connection, dial, packet)
+    else if (type === PACKET.refused) this.#handleRefused(nowMs, connection, dial, packet)
+    else if (type === PACKET.versions) dial.versions ??= decodeVersions(packet)
+  }
+
+  #handleAccept(nowMs: number, connection: ConnectionCore, dial: Dial, packet: Buffer): void {
+    const message = decodeAccept(packet)
+    const answer = message && dial.hello.noise.readMessage2(message)
+    if (!answer) return
+    const payload = decodePayload(answer.payload)
+    const { suites } = this.#endpoint
+    const suite = suites.find(({ id }) => payload?.parameters.suites === 1 << id)
+    if (!payload || !suite || payload.parameters.version !== VERSION) {
+      const detail = `${dial.to.host}:${dial.to.port} answered with something that fits no version`
+      this.#fail(nowMs, connection, new TransportError('ERR_HOLDFAST_PROTOCOL', detail))
+      return
+    }
+    this.#dials.delete(connection)
+    const { initiatorToResponder, responderToInitiator } = answer.secrets
+    connection.protect(nowMs, suite, {
+      send: initiatorToResponder,
+      receive: responderToInitiator,
+      remoteCid: sourceCidOf(packet),
+    })
+    connection.establish(nowMs, {
+      peer: { publicKey: dial.to.publicKey, certificate: payload.certificate },
+      parameters: payload.parameters,
+      remoteCid: sourceCidOf(packet),
+      resetToken: payload.resetToken,
+    })
+    this.#endpoint.emit({ type: 'connected', connection })
+  }
+
+  #handleRetry(nowMs: number, connection: ConnectionCore, dial: Dial, packet: Buffer): void {
+    const body = dial.isRetried ? null : openTagged(packet, dial.hello.ephemeral)
+    const token = body && tokenOf(body)
+    if (!token) return
+    const hello = this.#makeHello(connection, dial.to, sourceCidOf(packet), token)
+    if (!hello) return
+    dial.hello = hello
+    dial.isRetried = true
+    dial.intervalMs = HELLO_INTERVAL_MS
+    dial.nextMs = nowMs
+  }
+
+  #handleRefused(nowMs: number, connection: ConnectionCore, dial: Dial, packet: Buffer): void {
+    const body = openTagged(packet, dial.hello.ephemeral)
+    if (!body) return
+    const why = Object.entries(REFUSAL).find(([, code]) => code === body[0])?.[0] ?? 'unknown'
+    const detail = `the peer refused the connection: ${why}`
+    this.#fail(nowMs, connection, new TransportError('ERR_HOLDFAST_REFUSED', detail))
+  }
+
+  handleTimeout(nowMs: number): void {
+    for (const [connection, dial] of this.#dials) {
+      if (isGivenUp(connection) || nowMs < dial.deadlineMs) continue
+      this.#fail(nowMs, connection, timeoutOf(dial))
+    }
+  }
+
+  #fail(nowMs: number, connection: ConnectionCore, error: TransportError): void {
+    connection.abandon(nowMs, error)
+    this.#endpoint.forget(connection)
+  }
+
+  forget(connection: ConnectionCore): void {
+    this.#dials.delete(connection)
+  }
+
+  pollTimeout(): number {
+    let due = Number.POSITIVE_INFINITY
+    for (const [connection, dial] of this.#dials) {
+      if (!isGivenUp(connection)) due = Math.min(due, dial.nextMs, dial.deadlineMs)
+    }
+    return due
+  }
+
+  pollTransmit(nowMs: number, out: Buffer, transmit: Transmit): number {
+    for (const [connection, dial] of this.#dials) {
+      if (isGivenUp(connection) || nowMs < dial.nextMs) continue
+      dial.nextMs = nowMs + dial.intervalMs
+      dial.intervalMs = Math.min(dial.intervalMs * 2, HELLO_INTERVAL_MS_MAX)
+      transmit.to = dial.to
+      return dial.hello.packet.copy(out)
+    }
+    return 0
+  }
+}
+
+/** The caller closed it before there was an answer: say nothing more, and hear nothing. */
+const isGivenUp = (connection: ConnectionCore): boolean => connection.state === 'closed'
+
+function timeoutOf({ to, versions }: Dial): TransportError {
+  const where = `${to.host}:${to.port}`
+  if (versions && !versions.includes(VERSION)) {
+    const detail = `${where} speaks version ${versions.join(', ')}, this end version ${VERSION}`
+    return new TransportError('ERR_HOLDFAST_REFUSED', detail)
+  }
+  const detail = `no answer from ${where}, or its key is another one than expected`
+  return new TransportError('ERR_HOLDFAST_HANDSHAKE_TIMEOUT', detail)
+}

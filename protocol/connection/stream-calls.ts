@@ -1,0 +1,49 @@
+// protocol/connection/stream-calls.ts — which of the application's calls are the streams' alone?
+import type { Connection } from './api.ts'
+import type { Streams } from './streams.ts'
+
+type Calls = Pick<
+  Connection,
+  | 'setUrgency'
+  | 'finish'
+  | 'isReadFinished'
+  | 'isAcknowledged'
+  | 'reset'
+  | 'stopSending'
+  | 'isDrained'
+>
+
+/** The connection's part that neither time nor the state of the connection matters to. */
+export abstract class StreamCalls implements Calls {
+  abstract readonly streams: Streams
+  /** The same, when something may be to send afterwards. */
+  protected abstract get woken(): Streams
+
+  setUrgency(streamId: number, urgency: number): void {
+    this.streams.setUrgency(streamId, urgency)
+  }
+
+  finish(streamId: number): void {
+    this.woken.finish(streamId)
+  }
+
+  isReadFinished(streamId: number): boolean {
+    return this.streams.receiving.get(streamId)?.isReadFinished ?? true
+  }
+
+  isAcknowledged(streamId: number): boolean {
+    return this.streams.sending.get(streamId)?.isAcknowledged ?? true
+  }
+
+  reset(streamId: number, code: number): void {
+    this.woken.reset(streamId, code)
+  }
+
+  stopSending(streamId: number, code: number): void {
+    this.woken.stopSending(streamId, code)
+  }
+
+  get isDrained(): boolean {
+    return this.streams.isAllAcknowledged
+  }
+}
