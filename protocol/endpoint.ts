@@ -44,7 +44,7 @@ export interface CreateEndpointOptions {
 }
 
 /** Opens a UDP socket. Rejects with ERR_HOLDFAST_SOCKET (`cause` has EADDRINUSE …), and with
- * ERR_HOLDFAST_INVALID for an address that is not the loopback's: packets are not encrypted yet. */
+ * ERR_HOLDFAST_INVALID for an address that is not the loopback's: nodes vouch for themselves yet. */
 export async function createEndpoint(options: CreateEndpointOptions): Promise<TransportEndpoint> {
   const { bind, ...rest } = options
   requireLoopback('bind', bind.host)
@@ -71,7 +71,7 @@ export function createEndpointOn(
 
 function requireLoopback(what: string, host: string): void {
   if (host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))) return
-  const why = 'packets are not encrypted yet, so this version speaks on the loopback only'
+  const why = 'certificates are not signed yet, so this version speaks on the loopback only'
   const detail = `${what}: ${host} is not a loopback address (127.0.0.1, ::1); ${why}`
   throw new TransportError('ERR_HOLDFAST_INVALID', detail)
 }

@@ -40,7 +40,7 @@ export interface DatagramPort {
   close(): Promise<void>
 }
 
-/** Who the other end is, as proven (or, before encryption lands, as claimed) in the handshake. */
+/** Who the other end is: the key is proven in the handshake, the certificate is for others to judge. */
 export interface PeerIdentity {
   /** Static X25519 public key, 32 bytes. */
   readonly publicKey: Uint8Array

@@ -43,7 +43,7 @@ test('only the loopback is served until packets are encrypted', async () => {
   for (const host of ['0.0.0.0', '::', '192.168.1.1', '2001:db8::1', 'localhost', '127.evil.com']) {
     const error = await failure(open(1, { bind: { host, port: 0 } }))
     assert.is(error.code, 'ERR_HOLDFAST_INVALID', host)
-    assert.match(error.message, 'not encrypted')
+    assert.match(error.message, 'not signed')
   }
   const endpoint = await open(1)
   const publicKey = identityOf(2).publicKey
