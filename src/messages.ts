@@ -180,6 +180,8 @@ export const MESSAGES = {
           state: ServerState,
           usedBytes: Bytes,
           freeBytes: Bytes,
+          /** Its disk is full or failing: it serves what it has and takes nothing new. */
+          readOnly: z.boolean(),
           /** Good replicas in the catalog. */
           blobs: Bytes,
           lastSeenMs: TimeMs.nullable(),

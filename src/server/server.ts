@@ -81,7 +81,7 @@ export function startServer(options: ServerOptions): Promise<Server> {
     stores: new Flights<number[]>(clock, flights),
     copies: new Flights<void>(clock, flights),
   }
-  const load = new Load(options.store, () => busy.stores.size + busy.copies.size)
+  const load = new Load(options.store, () => busy.stores.size + busy.copies.size, log)
   const manager = new ManagerLink({
     endpoint,
     manager: options.manager,

@@ -45,6 +45,7 @@ const server = (number: number, state: ClusterStatus['servers'][number]['state']
   usedBytes: 2048,
   freeBytes: 2 ** 30,
   blobs: 1,
+  readOnly: false,
   lastSeenMs: 0,
 })
 const status = (change: Partial<ClusterStatus>): ClusterStatus => ({
@@ -71,6 +72,8 @@ test('status never calls thin or lost data safe', () => {
   assert.match(thin.at(-1) ?? '', '1 have none')
   const none = describeStatus(status({ blobs: { total: 0, underReplicated: 0, lost: 0 } }))
   assert.is(none.at(-1), 'nothing is stored yet; 1 snapshot')
+  const full = status({}).servers.map((server) => ({ ...server, readOnly: true }))
+  assert.match(describeStatus(status({ servers: full }))[0] ?? '', 'takes nothing new')
   assert.match(describeStatus(status({ safeMode: true })).join('\n'), 'safe mode')
   assert.match(describeStatus(status({ servers: [] }))[0] ?? '', 'no server')
 })

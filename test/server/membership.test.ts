@@ -1,6 +1,7 @@
 // test/server/membership.test.ts — does the manager know a server that runs, whatever restarts?
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { MemoryStore } from '../../src/server/store/memory-store.ts'
 import { makeBlob, put } from './support/blobs.ts'
 import { addressOf } from './support/cast.ts'
 import { World } from './support/world.ts'
@@ -54,6 +55,23 @@ test('heartbeats come every two seconds and tell the load', async () => {
   assert.is((world.manager?.heartbeats ?? 0) - before, 10)
   const load = world.manager?.loads.get(1)
   assert.equal(load, { usedBytes: 0, freeBytes: 2 ** 30, blobs: 0, active: 0, readOnly: false })
+  await world.close()
+})
+
+test('a disk that fills up is said so once in the log, and to the manager', async () => {
+  const world = new World()
+  const store = new MemoryStore({ capacityBytes: 1_000_000, reserveBytes: 500_000 })
+  world.stores.set(1, store)
+  world.startManager()
+  await world.clock.until((await world.startServer(1)).ready)
+  await world.clock.pass(10_000)
+  const full = (): string[] => world.said.filter((line) => line.includes('full or failing'))
+  assert.is(full().length, 0)
+  await put(store, makeBlob(34, 400_000))
+  await put(store, makeBlob(35, 400_000)).catch(() => {}) // no room for it
+  await world.clock.pass(20_000)
+  assert.is(full().length, 1)
+  assert.is(world.manager?.loads.get(1)?.readOnly, true)
   await world.close()
 })
 

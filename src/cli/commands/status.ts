@@ -36,7 +36,8 @@ export function describeStatus(status: ClusterStatus): string[] {
     const used = formatBytes(server.usedBytes).padStart(10)
     const free = formatBytes(server.freeBytes).padStart(10)
     const state = server.state.padEnd(8)
-    return `${name}  ${state} ${used} used ${free} free  ${plural(server.blobs, 'blob')}`
+    const full = server.readOnly ? '  takes nothing new: its disk is full or failing' : ''
+    return `${name}  ${state} ${used} used ${free} free  ${plural(server.blobs, 'blob')}${full}`
   })
   const { total, underReplicated, lost } = status.blobs
   const health =

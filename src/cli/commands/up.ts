@@ -17,6 +17,11 @@ import type { Settings } from '../settings.ts'
  * one that ends later is named, and the others go on: nothing is restarted. */
 export async function runUp(settings: Settings, output: Output): Promise<number> {
   const signal = interruptSignal()
+  const count = settings.config.servers.length
+  output.say(`starting the manager and ${count} servers in ${settings.dataDir} …`, {
+    type: 'starting',
+    data: settings.dataDir,
+  })
   const nodes = await startNodes(settings)
   for (const { name, child } of nodes) {
     child.on('message', (words: { trouble?: string }) => {

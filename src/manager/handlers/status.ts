@@ -24,6 +24,7 @@ export async function status(manager: Manager): Promise<ResponseOf<'status'>> {
       // A server's own word is a heartbeat old; what is committed since then counts too.
       usedBytes: Math.max(member.load?.usedBytes ?? 0, replicas.get(member.number)?.bytes ?? 0),
       freeBytes: member.load?.freeBytes ?? 0,
+      readOnly: member.load?.readOnly ?? false,
       blobs: replicas.get(member.number)?.blobs ?? 0,
       lastSeenMs: member.lastSeenWallMs === 0 ? null : member.lastSeenWallMs,
     })),

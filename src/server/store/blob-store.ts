@@ -64,7 +64,7 @@ export interface StoreUsage {
   /** As the disk says; the reserve is a part of it. */
   readonly freeBytes: number
   readonly blobs: number
-  /** True: create() would refuse now. */
+  /** True: create() would refuse now, or has refused for want of room that is still not there. */
   readonly readOnly: boolean
 }
 

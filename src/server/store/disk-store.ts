@@ -46,6 +46,8 @@ export class DiskStore implements BlobStore {
   readonly #drafts = new Set<DiskDraft>()
   #usedBytes = 0
   /** Promised to drafts that are being opened. */
+  /** There was no room for a blob of this size. */
+  #refusedBytes = 0
   #openingBytes = 0
   #serial = 0
   /** Called when a blob turns out to be gone from the disk: the manager must hear of it. */
@@ -83,7 +85,7 @@ export class DiskStore implements BlobStore {
   async create(blobId: string, sizeBytes: number): Promise<BlobDraft> {
     this.#openingBytes += sizeBytes
     try {
-      const refusal = this.#health.refusal() ?? (await this.#lackOfRoom())
+      const refusal = this.#health.refusal() ?? (await this.#lackOfRoom(sizeBytes))
       if (refusal) throw new HoldfastError('STORAGE_FULL', refusal)
       const { file, path } = await this.#createPart(blobId)
       const draft: DiskDraft = new DiskDraft({
@@ -129,7 +131,9 @@ export class DiskStore implements BlobStore {
       usedBytes: this.#usedBytes,
       freeBytes,
       blobs: this.#held.size,
-      readOnly: this.#health.refusal() !== null || freeBytes < this.#options.reserveBytes,
+      readOnly:
+        this.#health.refusal() !== null ||
+        freeBytes - this.#options.reserveBytes < this.#refusedBytes,
     }
   }
 
@@ -144,12 +148,13 @@ export class DiskStore implements BlobStore {
     }
   }
 
-  async #lackOfRoom(): Promise<string | null> {
+  async #lackOfRoom(sizeBytes: number): Promise<string | null> {
     const freeBytes = await this.#fs.freeBytes(this.#root)
     let owedBytes = this.#openingBytes
     for (const draft of this.#drafts) owedBytes += draft.owedBytes
     const { reserveBytes } = this.#options
     if (freeBytes - owedBytes >= reserveBytes) return null
+    this.#refusedBytes = sizeBytes
     return `${freeBytes} bytes are free and ${reserveBytes} are kept in reserve: read-only now`
   }
 

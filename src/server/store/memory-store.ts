@@ -11,6 +11,8 @@ export interface MemoryStoreOptions {
 
 export class MemoryStore implements BlobStore {
   readonly #options: MemoryStoreOptions
+  /** There was no room for a blob of this size. */
+  #refusedBytes = 0
   readonly #held = new Map<string, Uint8Array>()
   readonly #owedBytes = new Map<BlobDraft, number>()
   /** What quarantine() took out, for tests to look at. */
@@ -28,6 +30,7 @@ export class MemoryStore implements BlobStore {
     let owedBytes = sizeBytes
     for (const bytes of this.#owedBytes.values()) owedBytes += bytes
     if (this.#freeBytes() - owedBytes < this.#options.reserveBytes) {
+      this.#refusedBytes = sizeBytes
       throw new HoldfastError('STORAGE_FULL', 'no room above the reserve: read-only now')
     }
     const draft = memoryDraft(blobId, sizeBytes, {
@@ -64,7 +67,7 @@ export class MemoryStore implements BlobStore {
       usedBytes: this.#usedBytes(),
       freeBytes,
       blobs: this.#held.size,
-      readOnly: freeBytes < this.#options.reserveBytes,
+      readOnly: freeBytes - this.#options.reserveBytes < this.#refusedBytes,
     }
   }
 

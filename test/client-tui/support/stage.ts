@@ -119,6 +119,7 @@ export const clusterStatus = (change: Partial<ClusterStatus>): ClusterStatus => 
     usedBytes: 0,
     freeBytes: 2 ** 30,
     blobs: 0,
+    readOnly: false,
     lastSeenMs: 0,
   })),
   blobs: { total: 4, underReplicated: 0, lost: 0 },
