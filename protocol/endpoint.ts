@@ -10,6 +10,9 @@ import type {
 } from './connection/api.ts'
 import { createCoreEndpoint } from './connection/endpoint.ts'
 import { Driver } from './driver.ts'
+import { QlogFolder } from './qlog/folder.ts'
+import type { TransportLog } from './qlog/log.ts'
+import { Qlog } from './qlog/qlog.ts'
 import { SessionShell } from './session.ts'
 import {
   type Address,
@@ -41,21 +44,41 @@ export interface CreateEndpointOptions {
   /** Largest datagram to send, 1200 to 65 507 bytes. Default: what suits the loopback. */
   readonly mtuBytes?: number
   readonly limits?: Partial<TransportLimits>
+  /** Keeps a record of every connection in a folder, see docs/debugging.md. */
+  readonly qlog?: QlogSettings | undefined
+}
+
+export interface QlogSettings {
+  /** Made when it is not there; one file per connection and side. */
+  readonly dir: string
+  /** Told of each record that could not be kept; the connection does not notice. */
+  readonly onError?: ((error: Error) => void) | undefined
 }
 
 /** Opens a UDP socket. Rejects with ERR_HOLDFAST_SOCKET (`cause` has EADDRINUSE …), and with
  * ERR_HOLDFAST_INVALID for an address that is not the loopback's: nodes vouch for themselves yet. */
 export async function createEndpoint(options: CreateEndpointOptions): Promise<TransportEndpoint> {
-  const { bind, ...rest } = options
+  const { bind, qlog, ...rest } = options
   requireLoopback('bind', bind.host)
   const port = await openUdpPort(bind)
   const { mtuBytes = port.loopbackBytesMax } = rest
-  const core = { ...rest, mtuBytes, random: systemRandom }
+  const log = qlog && { log: qlogOf(qlog, port.local) }
+  const core = { ...rest, mtuBytes, random: systemRandom, ...log }
   return new EndpointShell(port, systemClock, core, (to) => {
     requireLoopback('connect', to.host)
     if (isIP(to.host) === port.family) return
     const detail = `connect: ${to.host} cannot be reached from a socket on ${port.local.host}`
     throw new TransportError('ERR_HOLDFAST_INVALID', detail)
+  })
+}
+
+function qlogOf(settings: QlogSettings, local: Address): Qlog {
+  const folder = new QlogFolder({ ...settings, clock: systemClock })
+  return new Qlog({
+    wallMs: () => systemClock.wallMs(),
+    local,
+    open: (name) => folder.open(name),
+    settled: () => folder.settled(),
   })
 }
 
@@ -85,6 +108,7 @@ class EndpointShell implements TransportEndpoint {
   readonly #port: DatagramPort
   readonly #clock: Clock
   readonly #core: Endpoint
+  readonly #log: TransportLog | undefined
   readonly #driver: Driver
   readonly #checkPeer: (to: PeerAddress) => void
   readonly #sessions = new Map<Connection, SessionShell>()
@@ -105,6 +129,7 @@ class EndpointShell implements TransportEndpoint {
     this.#clock = clock
     this.#checkPeer = checkPeer
     this.#core = createCoreEndpoint(options)
+    this.#log = options.log
     this.#driver = new Driver({
       endpoint: this.#core,
       port,
@@ -215,6 +240,7 @@ class EndpointShell implements TransportEndpoint {
     await this.#linger()
     this.#driver.stop()
     await this.#port.close()
+    await this.#log?.close()
   }
 
   /** Until the core has forgotten all connections, whose peers may not have heard the CLOSE. */

@@ -2,6 +2,11 @@
 
 export { systemClock, systemRandom } from './clock.ts'
 export type { EndpointOptions, TransportLimits } from './connection/api.ts'
-export { type CreateEndpointOptions, createEndpoint, createEndpointOn } from './endpoint.ts'
+export {
+  type CreateEndpointOptions,
+  createEndpoint,
+  createEndpointOn,
+  type QlogSettings,
+} from './endpoint.ts'
 export { keysFrom } from './handshake/noise.ts'
 export * from './types.ts'

@@ -15,9 +15,14 @@ import {
   sourceCidOf,
 } from '../handshake/messages.ts'
 import { KEY_BYTES, MESSAGE_1_OVERHEAD_BYTES, NoiseResponder } from '../handshake/noise.ts'
-import { decodePayload, encodePayload, type Payload } from '../handshake/payload.ts'
+import {
+  decodePayload,
+  encodePayload,
+  type Parameters,
+  type Payload,
+} from '../handshake/payload.ts'
 import { prologueOf } from '../handshake/prologue.ts'
-import { RetryTokens } from '../handshake/retry-tokens.ts'
+import { firstCidOf, RetryTokens } from '../handshake/retry-tokens.ts'
 import type { Address } from '../types.ts'
 import { VERSION } from '../wire/header.ts'
 import type { Transmit } from './api.ts'
@@ -52,6 +57,8 @@ interface Seen {
   readonly token: Buffer
   readonly message: Buffer
   readonly from: Address
+  /** The whole HELLO. */
+  readonly packet: Buffer
 }
 
 export class Accepting {
@@ -86,7 +93,7 @@ export class Accepting {
       return
     }
     const ephemeral = Buffer.from(parts.message.subarray(0, KEY_BYTES))
-    const seen: Seen = { ...parts, ephemeral, dcid, scid: sourceCidOf(packet), from }
+    const seen: Seen = { ...parts, ephemeral, dcid, scid: sourceCidOf(packet), from, packet }
     if (this.#isRepeated(nowMs, seen)) return
     const isProven = this.#tokens.isGood(nowMs, seen.token, from, dcid)
     if (!isProven && this.#mustProve(from)) this.#retry(nowMs, seen)
@@ -94,11 +101,13 @@ export class Accepting {
   }
 
   /** The same HELLO again: the same answer while the connection is half open, none later. */
-  #isRepeated(nowMs: number, { ephemeral }: Seen): boolean {
+  #isRepeated(nowMs: number, { ephemeral, packet }: Seen): boolean {
     const known = this.#seen.get(ephemeral.toString('latin1'))
     if (!known || nowMs >= known.untilMs) return false
     const halfOpen = known.connection && this.#halfOpen.get(known.connection)
-    if (halfOpen) halfOpen.isOwed = true
+    if (!halfOpen) return true
+    known.connection?.recovery.log?.handshakeReceived(nowMs, packet)
+    halfOpen.isOwed = true
     return true
   }
 
@@ -138,9 +147,10 @@ export class Accepting {
     }
     const connection = endpoint.newConnection(nowMs, seen.from, false)
     const crc = parameters.crc === 'header' ? (endpoint.options.crc ?? 'full') : 'full'
+    const ours = { ...endpoint.parameters({ suites: 1 << suite.id }), crc }
     const answer = noise.writeMessage2(
       encodePayload({
-        parameters: { ...endpoint.parameters({ suites: 1 << suite.id }), crc },
+        parameters: ours,
         certificate: endpoint.identity.certificate,
         resetToken: endpoint.resetTokenOf(connection.localCid),
       }),
@@ -151,6 +161,7 @@ export class Accepting {
       endpoint.drop(connection)
       return
     }
+    this.#openLog(nowMs, connection, { seen, isProven, ours })
     const { initiatorToResponder, responderToInitiator } = answer.secrets
     connection.protect(nowMs, suite, {
       send: responderToInitiator,
@@ -169,6 +180,20 @@ export class Accepting {
       theirs: { ...payload, parameters: { ...parameters, crc } },
       publicKey: opened.remoteKey,
     })
+  }
+
+  /** Both ends name it by the CID that the first HELLO went to, before a RETRY as well. */
+  #openLog(
+    nowMs: number,
+    connection: ConnectionCore,
+    { seen, isProven, ours }: { seen: Seen; isProven: boolean; ours: Parameters },
+  ): void {
+    const { log } = this.#endpoint.options
+    if (!log) return
+    const originalCid = isProven ? firstCidOf(seen.token) : seen.packet.subarray(4, 12)
+    const about = { isInitiator: false, remote: connection.remote, originalCid, parameters: ours }
+    connection.recovery.log = log.open(nowMs, about)
+    connection.recovery.log?.handshakeReceived(nowMs, seen.packet)
   }
 
   #hold(
@@ -277,16 +302,17 @@ export class Accepting {
     return due
   }
 
-  pollTransmit(out: Buffer, transmit: Transmit): number {
+  pollTransmit(nowMs: number, out: Buffer, transmit: Transmit): number {
     const reply = this.#replies.shift()
     if (reply) {
       transmit.to = reply.to
       return reply.packet.copy(out)
     }
-    for (const halfOpen of this.#halfOpen.values()) {
+    for (const [connection, halfOpen] of this.#halfOpen) {
       if (!halfOpen.isOwed) continue
       halfOpen.isOwed = false
       transmit.to = halfOpen.from
+      connection.recovery.log?.handshakeSent(nowMs, halfOpen.accept)
       return halfOpen.accept.copy(out)
     }
     return 0

@@ -7,8 +7,8 @@
 //   3. pollEvent() until null, acting on each (reading and writing streams)
 //   4. pollTransmit(now, out) until false, sending `out.bytes[0, out.lengthBytes)` to `out.to`
 //   5. arm one timer for pollTimeout()
-
 import type { Suite } from '../protection/suite.ts'
+import type { TransportLog } from '../qlog/log.ts'
 import type {
   Address,
   LocalIdentity,
@@ -137,6 +137,8 @@ export interface EndpointOptions {
   readonly alwaysRetry?: boolean
   /** For tools that look into packets: told of every key. Whoever has it can read everything. */
   readonly onKeys?: KeyLog
+  /** Keeps a record of every connection (qlog). Default none, at no cost. */
+  readonly log?: TransportLog
 }
 
 /** Every queue that a peer can feed has a cap here; defaults in connection/limits.ts. */

@@ -81,11 +81,12 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#nowMs = nowMs
     this.#liveness = new Liveness(nowMs, { ...options.limits, isInitiator: options.isInitiator })
     this.#keys = new ConnectionKeys(options)
-    this.#lifecycle = new Lifecycle((error, reason) =>
-      options.emit({ type: 'closed', connection: this, error, reason }),
-    )
-    const first = options.randomBelow(FIRST_PACKET_NUMBER_MAX)
-    this.recovery = new Recovery(first, new NewReno(options.mtuBytes))
+    this.#lifecycle = new Lifecycle((error, reason) => {
+      this.recovery.log?.closed(this.#nowMs, this.state === 'draining' ? 'remote' : 'local', error)
+      options.emit({ type: 'closed', connection: this, error, reason })
+    })
+    const { randomBelow, mtuBytes } = options
+    this.recovery = new Recovery(randomBelow(FIRST_PACKET_NUMBER_MAX), new NewReno(mtuBytes))
     this.streams = new Streams(this.isInitiator, options.limits, this)
     this.#path = new Path(options.remote, options.random)
     this.ids = new ConnectionIds(options.cids, options.localCid)
@@ -94,7 +95,6 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     const parts = { streams, ids, acks: this.#acks, control: this.#control }
     this.#fates = new Fates({ ...parts, counts: this.#counts })
     this.#inbox = new FrameInbox({ ...parts, path: this.#path }, this)
-    const { randomBelow } = options
     this.#builder = new PacketBuilder({ ...parts, recovery, keys: this.#keys, randomBelow })
   }
 
@@ -142,6 +142,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.streams.setPeerLimits(theirs satisfies PeerLimits)
     this.#nowMs = nowMs
     this.#lifecycle.state = 'open'
+    this.recovery.log?.established(nowMs, theirs)
     // The initiator's first packet proves to the acceptor that it is where it says.
     if (this.isInitiator) this.#control.ping = true
     else {
@@ -176,6 +177,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     const opened = this.#keys.open(nowMs, packet, { phaseBit, packetNumber, ptoMs })
     if (opened === 'ok') return true
     this.#counts.authErrors += 1
+    this.recovery.log?.packetDropped(nowMs, packet, 'payload_decrypt_error')
     if (opened === 'key-update-error') this.fail(CLOSE_CODE.keyUpdate, 'old keys after new ones')
     if (opened === 'too-many-failures') this.fail(CLOSE_CODE.aeadLimit, 'too many forged packets')
     return false
@@ -192,6 +194,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     if (this.state !== 'open') return
     if (this.#acks.isDuplicate(packetNumber)) {
       this.#counts.duplicates += 1 // Told before, and told again with the next ACK.
+      this.recovery.log?.packetDropped(nowMs, packet, 'duplicate')
       return
     }
     this.#liveness.handleReceived(nowMs)
@@ -199,6 +202,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     const on = { nowMs, lengthBytes: packet.length, isConfirmed, ptoMs: this.#ptoMs }
     // Whoever watched the old path shall not know us on the new one.
     if (this.#path.handleArrival(arrival, on)) this.ids.rotate()
+    this.recovery.log?.packetReceived(nowMs, packet, tagStart)
     this.#inbox.begin(nowMs, packet, arrival.dcid)
     const defect = parseFrames(packet, HEADER_BYTES, tagStart, this.#inbox)
     this.#acks.handlePacket(nowMs, packetNumber, this.#inbox.isEliciting)
@@ -272,10 +276,8 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   }
 
   write(streamId: number, bytes: Uint8Array): number {
-    const room = Math.max(
-      this.#options.limits.sendBufferBytes,
-      2 * this.recovery.congestion.windowBytes,
-    )
+    const { windowBytes } = this.recovery.congestion
+    const room = Math.max(this.#options.limits.sendBufferBytes, 2 * windowBytes)
     return this.woken.write(streamId, bytes, room)
   }
 
@@ -408,7 +410,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     const { closing } = this.#lifecycle
     if (!closing?.isOwed) return 0
     closing.handleSent(this.#nowMs, this.#ptoMs)
-    return this.#account(this.#builder.buildClose({ out, view }, closing.why), null)
+    return this.#account(this.#builder.buildClose({ out, view }, closing.why, this.#nowMs), null)
   }
 
   stats(): SessionStats {

@@ -15,7 +15,7 @@ import {
   tokenOf,
 } from '../handshake/messages.ts'
 import { NoiseInitiator } from '../handshake/noise.ts'
-import { decodePayload, encodePayload } from '../handshake/payload.ts'
+import { decodePayload, encodePayload, type Parameters } from '../handshake/payload.ts'
 import { prologueOf } from '../handshake/prologue.ts'
 import { type PeerAddress, TransportError } from '../types.ts'
 import { PACKET, VERSION } from '../wire/header.ts'
@@ -41,6 +41,7 @@ interface Dial {
 
 interface Hello {
   readonly packet: Buffer
+  readonly parameters: Parameters
   readonly noise: NoiseInitiator
   readonly ephemeral: Buffer
 }
@@ -60,6 +61,13 @@ export class Dialling {
       this.#fail(nowMs, connection, new TransportError('ERR_HOLDFAST_INVALID', detail))
       return
     }
+    const about = {
+      isInitiator: true,
+      remote: connection.remote,
+      originalCid: hello.packet.subarray(4, 12),
+      parameters: hello.parameters,
+    }
+    connection.recovery.log = this.#endpoint.options.log?.open(nowMs, about) ?? null
     this.#dials.set(connection, {
       to,
       deadlineMs: nowMs + this.#endpoint.limits.handshakeTimeoutMs,
@@ -87,31 +95,38 @@ export class Dialling {
     })
     const { suites } = this.#endpoint
     const offered = suites.reduce((bits, suite) => bits | (1 << suite.id), 0)
+    const parameters = this.#endpoint.parameters({ suites: offered })
     const message = noise.writeMessage1(
       encodePayload({
-        parameters: this.#endpoint.parameters({ suites: offered }),
+        parameters,
         certificate: identity.certificate,
         resetToken: this.#endpoint.resetTokenOf(scid),
       }),
     )
     if (!message) return null
     const packet = encodeHello({ dcid, scid, token, message, serverKey: to.publicKey })
-    return { packet, noise, ephemeral: message.subarray(0, SECRET_BYTES) }
+    return { packet, parameters, noise, ephemeral: message.subarray(0, SECRET_BYTES) }
   }
 
   /** A packet for one of our CIDs. Whatever does not prove that it saw the HELLO changes nothing. */
   handleReply(nowMs: number, connection: ConnectionCore, type: number, packet: Buffer): void {
     const dial = this.#dials.get(connection)
-    if (!dial || isGivenUp(connection)) return
-    if (type === PACKET.accept) this.#handleAccept(nowMs, connection, dial, packet)
+    const isLate = !dial || isGivenUp(connection) || (type === PACKET.retry && dial.isRetried)
+    if (isLate) {
+      connection.recovery.log?.packetDropped(nowMs, packet, 'unexpected_packet')
+    } else if (type === PACKET.accept) this.#handleAccept(nowMs, connection, dial, packet)
     else if (type === PACKET.retry) this.#handleRetry(nowMs, connection, dial, packet)
     else if (type === PACKET.refused) this.#handleRefused(nowMs, connection, dial, packet)
-    else if (type === PACKET.versions) dial.versions ??= decodeVersions(packet)
+    else if (type === PACKET.versions) {
+      connection.recovery.log?.handshakeReceived(nowMs, packet)
+      dial.versions ??= decodeVersions(packet)
+    }
   }
 
   #handleAccept(nowMs: number, connection: ConnectionCore, dial: Dial, packet: Buffer): void {
     const message = decodeAccept(packet)
     const answer = message && dial.hello.noise.readMessage2(message)
+    logReply(nowMs, connection, packet, answer !== null)
     if (!answer) return
     const payload = decodePayload(answer.payload)
     const { suites } = this.#endpoint
@@ -138,8 +153,9 @@ export class Dialling {
   }
 
   #handleRetry(nowMs: number, connection: ConnectionCore, dial: Dial, packet: Buffer): void {
-    const body = dial.isRetried ? null : openTagged(packet, dial.hello.ephemeral)
+    const body = openTagged(packet, dial.hello.ephemeral)
     const token = body && tokenOf(body)
+    logReply(nowMs, connection, packet, token !== null)
     if (!token) return
     const hello = this.#makeHello(connection, dial.to, sourceCidOf(packet), token)
     if (!hello) return
@@ -151,6 +167,7 @@ export class Dialling {
 
   #handleRefused(nowMs: number, connection: ConnectionCore, dial: Dial, packet: Buffer): void {
     const body = openTagged(packet, dial.hello.ephemeral)
+    logReply(nowMs, connection, packet, body !== null)
     if (!body) return
     const why = Object.entries(REFUSAL).find(([, code]) => code === body[0])?.[0] ?? 'unknown'
     const detail = `the peer refused the connection: ${why}`
@@ -187,6 +204,7 @@ export class Dialling {
       dial.nextMs = nowMs + dial.intervalMs
       dial.intervalMs = Math.min(dial.intervalMs * 2, HELLO_INTERVAL_MS_MAX)
       transmit.to = dial.to
+      connection.recovery.log?.handshakeSent(nowMs, dial.hello.packet)
       return dial.hello.packet.copy(out)
     }
     return 0
@@ -195,6 +213,16 @@ export class Dialling {
 
 /** The caller closed it before there was an answer: say nothing more, and hear nothing. */
 const isGivenUp = (connection: ConnectionCore): boolean => connection.state === 'closed'
+
+function logReply(
+  nowMs: number,
+  { recovery: { log } }: ConnectionCore,
+  packet: Buffer,
+  isBelieved: boolean,
+): void {
+  if (isBelieved) log?.handshakeReceived(nowMs, packet)
+  else log?.packetDropped(nowMs, packet, 'payload_decrypt_error')
+}
 
 function timeoutOf({ to, versions }: Dial): TransportError {
   const where = `${to.host}:${to.port}`

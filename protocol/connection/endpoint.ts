@@ -246,6 +246,7 @@ export class EndpointCore implements Endpoint {
     if (packetCrc(packet, mode) !== crc) {
       this.stats.crcErrors += 1
       mine?.handleCrcError()
+      mine?.recovery.log?.packetDropped(nowMs, packet, 'header_parse_error')
       return false
     }
     const dcid: Cid = [cidLow, cidHigh]
@@ -304,6 +305,7 @@ export class EndpointCore implements Endpoint {
     const isTheirs = remote?.host === from.host && remote?.port === from.port
     if (connection && token && isTheirs && isSame(token, claimed)) {
       this.#wake(connection)
+      connection.recovery.log?.handshakeReceived(nowMs, packet)
       connection.handleStatelessReset(nowMs)
     } else this.stats.unknownCid += 1
   }
@@ -349,6 +351,8 @@ export class EndpointCore implements Endpoint {
     else this.#connectionsByHost.delete(firstHost)
     this.#dialling.forget(connection)
     this.#accepting.forget(connection)
+    connection.recovery.log?.end(this.#nowMs)
+    connection.recovery.log = null
   }
 
   pollTimeout(): number {
@@ -362,7 +366,7 @@ export class EndpointCore implements Endpoint {
     const buffer = Buffer.from(out.bytes.buffer, out.bytes.byteOffset, out.bytes.length)
     const view = new DataView(out.bytes.buffer, out.bytes.byteOffset, out.bytes.length)
     const length =
-      this.#accepting.pollTransmit(buffer, out) ||
+      this.#accepting.pollTransmit(nowMs, buffer, out) ||
       this.#dialling.pollTransmit(nowMs, buffer, out) ||
       this.#writeReset(buffer, out)
     if (length > 0) return fill(out, length)

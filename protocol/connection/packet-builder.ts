@@ -86,7 +86,8 @@ export class PacketBuilder {
     if (isProbe && frames.length === 0) writer.u8(FRAME.ping)
     if (writer.offset === HEADER_BYTES) return { length: 0, frames: null }
     if (eliciting && told) frames.push(told)
-    return { length: this.#wrap(into, writer.offset), frames: eliciting ? frames : null }
+    const length = this.#wrap(into, writer.offset, nowMs)
+    return { length, frames: eliciting ? frames : null }
   }
 
   #writerFor(out: Buffer, sizeBytes: number): FrameWriter {
@@ -135,7 +136,7 @@ export class PacketBuilder {
       this.#recovery.nextPacketNumber + this.#skipGap + this.#randomBelow(this.#skipGap)
   }
 
-  #wrap({ out, view }: Target, end: number): number {
+  #wrap({ out, view }: Target, end: number, nowMs: number): number {
     const length = end + TAG_BYTES
     const [cidLow, cidHigh] = this.#ids.remoteCid
     const packetNumber = this.#recovery.nextPacketNumber
@@ -149,12 +150,17 @@ export class PacketBuilder {
       packetNumber,
     })
     const packet = out.subarray(0, length)
+    this.#recovery.log?.packetSent(nowMs, packet, end)
     this.#keys.seal(packet, end)
     view.setUint32(12, packetCrc(packet, this.crc), true)
     return length
   }
 
-  buildClose(into: Target, close: { code: number; reason: string; application: boolean }): number {
+  buildClose(
+    into: Target,
+    close: { code: number; reason: string; application: boolean },
+    nowMs: number,
+  ): number {
     const writer = this.#writerFor(into.out, HELLO_BYTES_MIN)
     const reason = Buffer.from(close.reason).subarray(0, REASON_BYTES_MAX)
     writer.u8(close.application ? FRAME.closeApplication : FRAME.closeTransport)
@@ -162,6 +168,6 @@ export class PacketBuilder {
     if (!close.application) writer.varint(0)
     writer.u16(reason.length)
     writer.raw(reason)
-    return this.#wrap(into, writer.offset)
+    return this.#wrap(into, writer.offset, nowMs)
   }
 }

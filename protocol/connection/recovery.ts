@@ -1,5 +1,6 @@
 // protocol/connection/recovery.ts — which packets arrived, which are lost, when do we probe?
 // RFC 9002 with the adaptive thresholds of RFC 8985 (reo_wnd).
+import type { ConnectionLog } from '../qlog/log.ts'
 import { PACKET_NUMBER_MAX } from '../wire/header.ts'
 import type { CongestionController } from './congestion.ts'
 import { GRANULARITY_MS, RttEstimator } from './rtt.ts'
@@ -36,6 +37,8 @@ export interface FrameFate {
 export class Recovery {
   readonly rtt = new RttEstimator()
   readonly congestion: CongestionController
+  /** Null unless someone keeps a record of the connection. */
+  log: ConnectionLog | null = null
   ptoCount = 0
   inFlightBytes = 0
   peerAckDelayMsMax = 25
@@ -120,6 +123,7 @@ export class Recovery {
       this.lastElicitingSentMs = nowMs
     }
     this.#next += 1
+    this.log?.metrics(nowMs, this)
   }
 
   /** Room for one more packet number; doubles the ring when the window has outgrown it. */
@@ -189,6 +193,7 @@ export class Recovery {
     }
     this.#detectLost(nowMs, fate)
     this.#advance(nowMs)
+    this.log?.metrics(nowMs, this)
     return true
   }
 
@@ -246,6 +251,7 @@ export class Recovery {
         break
       }
       this.#state[index] = LOST
+      this.log?.packetLost(nowMs, this.#oldest, byTime)
       this.#displacement[index] = this.#largestAcked - this.#oldest
       this.#lostIn[index] = this.#lossRound + 1
       this.inFlightBytes -= this.#bytes[index] as number
@@ -328,12 +334,14 @@ export class Recovery {
     if (this.#lossTimeMs <= nowMs) {
       this.#detectLost(nowMs, fate)
       this.#advance(nowMs)
+      this.log?.metrics(nowMs, this)
       return false
     }
     if (this.timeoutMs() > nowMs) return false
     this.ptoCount += 1
     this.ptoTotal += 1
     this.#requeueOldest(fate)
+    this.log?.metrics(nowMs, this)
     return true
   }
 

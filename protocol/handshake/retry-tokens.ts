@@ -52,6 +52,9 @@ export class RetryTokens {
   }
 }
 
+/** Of a good token: the CID that the HELLO before the RETRY was addressed to, 8 bytes. */
+export const firstCidOf = (token: Buffer): Buffer => token.subarray(TIME_BYTES, MAC_AT)
+
 function mac(secret: Buffer, token: Buffer, from: Address, cid: Cid): Buffer {
   const where = Buffer.from(`${from.host} ${from.port} `)
   const to = Buffer.alloc(8)

@@ -1,12 +1,18 @@
 // test/protocol/connection/reset.test.ts — how does a peer learn that the other end was started again?
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Endpoint, EndpointEvent, Transmit } from '../../../protocol/connection/api.ts'
+import type {
+  Endpoint,
+  EndpointEvent,
+  EndpointOptions,
+  Transmit,
+} from '../../../protocol/connection/api.ts'
 import { createCoreEndpoint } from '../../../protocol/connection/endpoint.ts'
 import type { LocalIdentity } from '../../../protocol/types.ts'
 import { packetCrc } from '../../../protocol/wire/crc.ts'
 import { chosenSeed, Random } from '../../sim/random.ts'
 import { identityOf } from '../../support/identity.ts'
+import { memoryQlog, readQlog } from '../../support/qlog-records.ts'
 
 const CLIENT = { host: '10.0.0.1', port: 1 }
 const SERVER = { host: '10.0.0.2', port: 2 }
@@ -15,8 +21,8 @@ const seed = chosenSeed()
 const random = new Random(seed, 'reset')
 const test = suite(`protocol: stateless reset, replay with SEED=${seed}`)
 
-const open = (identity: LocalIdentity): Endpoint =>
-  createCoreEndpoint({ identity, random: (lengthBytes) => random.bytes(lengthBytes) })
+const open = (identity: LocalIdentity, more: Partial<EndpointOptions> = {}): Endpoint =>
+  createCoreEndpoint({ identity, random: (lengthBytes) => random.bytes(lengthBytes), ...more })
 
 const typeOf = (packet: Uint8Array): number => (packet[1]! >> 1) & 15
 
@@ -37,8 +43,8 @@ const eventsOf = (endpoint: Endpoint): EndpointEvent[] => {
   return events
 }
 
-function connected() {
-  const client = open(identityOf(1))
+function connected(more: Partial<EndpointOptions> = {}) {
+  const client = open(identityOf(1), more)
   const server = open(identityOf(2))
   const connection = client.connect(0, { ...SERVER, publicKey: identityOf(2).publicKey })
   for (let turn = 0; turn < 4; turn += 1) {
@@ -58,7 +64,8 @@ function answerOf(client: Endpoint, identity: LocalIdentity): Buffer[] {
 }
 
 test('the first packet to a server that was started again ends the connection, and says why', () => {
-  const { client, connection } = connected()
+  const { log, texts } = memoryQlog()
+  const { client, connection } = connected({ log })
   connection.ping()
   const answers = answerOf(client, identityOf(2))
   assert.equal(answers.map(typeOf), [RESET])
@@ -67,6 +74,10 @@ test('the first packet to a server that was started again ends the connection, a
   assert.is(closed?.type, 'closed')
   assert.match(closed?.type === 'closed' ? closed.reason : '', /forgotten/)
   assert.equal(packetsOf(client, 12), [], 'and nothing is said to it any more')
+  const { events } = readQlog([...texts.values()].flat().join(''))
+  const [received, recorded] = events.slice(-2).map(({ data }) => data)
+  assert.is(received.header.packet_type, 'stateless_reset')
+  assert.is(recorded.trigger, 'stateless_reset')
 })
 
 test('the reset is shorter than what it answers', () => {
