@@ -1,4 +1,5 @@
 // src/cli/settings.ts — which config, data folder and client does a command work with?
+import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Config, loadConfig } from '../../config.ts'
 import { HoldfastError } from '../errors.ts'
@@ -15,6 +16,8 @@ export interface Settings {
   readonly configPath: string | null
   /** Absolute. */
   readonly dataDir: string
+  /** Where every node and command keeps a qlog record of its connections; absolute. Null: none. */
+  readonly qlogDir: string | null
   readonly clientNumber: number
   readonly clientName: string
 }
@@ -35,8 +38,22 @@ export async function settle(options: CommonOptions): Promise<Settings> {
     config,
     configPath: configPath === null ? null : resolve(configPath),
     dataDir,
+    qlogDir: qlogFolder(),
     clientNumber,
     clientName: client.name,
+  }
+}
+
+/** HOLDFAST_QLOG=DIR. BAD_USAGE when that cannot be a folder: a record is missed only later. */
+export function qlogFolder(): string | null {
+  if (!process.env.HOLDFAST_QLOG) return null
+  const dir = resolve(process.env.HOLDFAST_QLOG)
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    return dir
+  } catch (cause) {
+    const detail = `HOLDFAST_QLOG=${dir} is no folder and cannot be made: ${String(cause)}`
+    throw new HoldfastError('BAD_USAGE', detail, { cause })
   }
 }
 

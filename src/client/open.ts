@@ -4,7 +4,7 @@ import { isIP } from 'node:net'
 import path from 'node:path'
 import { HoldfastError } from '../errors.ts'
 import { enrol } from '../identity/index.ts'
-import { createEndpoint, type Log, Peers, systemClock } from '../rpc/index.ts'
+import { createEndpoint, type Log, Peers, qlogInto, systemClock } from '../rpc/index.ts'
 import { Client } from './client.ts'
 import type { OnEvent } from './events.ts'
 import type { ClientLimits, ClientTiming } from './limits.ts'
@@ -25,6 +25,8 @@ export interface OpenClientOptions {
   readonly limits?: Partial<ClientLimits>
   readonly timing?: Partial<ClientTiming>
   readonly log?: Log
+  /** Where to keep a qlog record of every connection; null or nothing: none. */
+  readonly qlogDir?: string | null
   readonly signal?: AbortSignal
   readonly onEvent?: OnEvent
 }
@@ -48,7 +50,11 @@ export async function openClient(options: OpenClientOptions): Promise<Client> {
   })
   const host = await addressOf(options.manager.host)
   const bind = options.bind ?? { host: '127.0.0.1', port: 0 }
-  const endpoint = await createEndpoint({ bind, identity })
+  const endpoint = await createEndpoint({
+    bind,
+    identity,
+    qlog: qlogInto(options.qlogDir, log),
+  })
   const peers = new Peers({ endpoint, clock: systemClock, log })
   return new Client({
     peers,

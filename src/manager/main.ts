@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
 import { createCluster, lockFolder, makeFolder } from '../identity/index.ts'
-import { createEndpoint, type Log, systemClock, systemRandom } from '../rpc/index.ts'
+import { createEndpoint, type Log, qlogInto, systemClock, systemRandom } from '../rpc/index.ts'
 import { openCatalog } from './catalog/open.ts'
 import { type ManagerTiming, startManager } from './manager.ts'
 
@@ -26,6 +26,8 @@ export interface RunManagerOptions {
   /** Absolute. The manager's own folder is manager in it. */
   readonly dataDir: string
   readonly log: Log
+  /** Where to keep a qlog record of every connection; null or nothing: none. */
+  readonly qlogDir?: string | null
   /** Ends the manager. */
   readonly signal: AbortSignal
   readonly onReady?: (what: { name: string; host: string; port: number }) => void
@@ -45,7 +47,11 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
   const wallMs = (): number => systemClock.wallMs()
   const { identity, cluster } = await createCluster({ dataDir, name, wallMs })
   const where = { host: bind?.host ?? host, port: bind?.port ?? port }
-  const endpoint = await createEndpoint({ bind: where, identity }).catch((error) => {
+  const endpoint = await createEndpoint({
+    bind: where,
+    identity,
+    qlog: qlogInto(options.qlogDir, log),
+  }).catch((error) => {
     throw listenError(error, where)
   })
   const { replicas, timing, limits } = config

@@ -18,5 +18,6 @@ export type {
 export { type CallOptions, type CallResult, call } from './call.ts'
 export type { Log, RpcLog } from './log.ts'
 export { Peers, type PeersOptions } from './peers.ts'
+export { qlogInto } from './qlog.ts'
 export { type Reply, reply, type WithBody } from './reply.ts'
 export { type Handlers, type IncomingCall, type ServeOptions, serve } from './serve.ts'

@@ -2,7 +2,13 @@
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
 import { enrol, lockFolder, makeFolder } from '../identity/index.ts'
-import { createEndpoint, systemClock, systemRandom, type TransportEndpoint } from '../rpc/index.ts'
+import {
+  createEndpoint,
+  qlogInto,
+  systemClock,
+  systemRandom,
+  type TransportEndpoint,
+} from '../rpc/index.ts'
 import { failpointFrom } from './failpoints.ts'
 import type { Log } from './log.ts'
 import { FileManagerState } from './manager-state.ts'
@@ -34,6 +40,8 @@ export interface RunServerOptions {
   /** Absolute. The server's own folder is server-N in it. */
   readonly dataDir: string
   readonly log: Log
+  /** Where to keep a qlog record of every connection; null or nothing: none. */
+  readonly qlogDir?: string | null
   /** Ends the server. */
   readonly signal: AbortSignal
   /** The socket is open and reads are served. */
@@ -88,7 +96,8 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   mustBeSameCluster(state.highest?.clusterId, cluster.clusterId, folder)
 
   const bind = { host: place.bind?.host ?? host, port: place.bind?.port ?? port }
-  const endpoint = await listen(bind, identity, number)
+  const qlog = qlogInto(options.qlogDir, log)
+  const endpoint = await listen({ bind, identity, qlog }, number)
   ends.defer(() => endpoint.close())
   const server = await startServer({
     number,
@@ -119,15 +128,15 @@ export async function runServer(options: RunServerOptions): Promise<void> {
 }
 
 async function listen(
-  bind: { host: string; port: number },
-  identity: Parameters<typeof createEndpoint>[0]['identity'],
+  options: Parameters<typeof createEndpoint>[0],
   number: number,
 ): Promise<TransportEndpoint> {
   try {
-    return await createEndpoint({ bind, identity })
+    return await createEndpoint(options)
   } catch (error) {
     const cause = (error as { cause?: unknown }).cause ?? error
     if (codeOf(cause) !== 'EADDRINUSE') throw error
+    const { bind } = options
     const where = `port ${bind.port} on ${bind.host} is in use`
     const field = `servers[${number - 1}].port`
     const detail = `${where}: stop the other program or change ${field} in the config`

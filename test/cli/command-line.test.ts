@@ -1,4 +1,7 @@
 // test/cli/command-line.test.ts — is every word of a command line understood, or refused by name?
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Output } from '../../src/cli/output.ts'
@@ -116,7 +119,7 @@ const withEnvironment = async (
   values: Record<string, string>,
   work: () => Promise<void>,
 ): Promise<void> => {
-  const names = ['HOLDFAST_CONFIG', 'HOLDFAST_DATA']
+  const names = ['HOLDFAST_CONFIG', 'HOLDFAST_DATA', 'HOLDFAST_QLOG']
   const before = names.map((name) => [name, process.env[name]] as const)
   for (const name of names) delete process.env[name]
   Object.assign(process.env, values)
@@ -134,6 +137,23 @@ const refusal = async (options: CommonOptions): Promise<string> => {
   const error = await settle(options).catch((problem: unknown) => problem)
   return error instanceof Error ? error.message : 'taken'
 }
+
+test('HOLDFAST_QLOG asks for records; a folder that cannot be is said at once', async () => {
+  await withEnvironment({}, async () => assert.is((await settle({})).qlogDir, null))
+  const dir = mkdtempSync(join(tmpdir(), 'holdfast-settings-'))
+  try {
+    await withEnvironment({ HOLDFAST_QLOG: join(dir, 'a', 'b') }, async () => {
+      assert.is((await settle({})).qlogDir, join(dir, 'a', 'b'))
+      assert.ok(existsSync(join(dir, 'a', 'b')))
+    })
+    writeFileSync(join(dir, 'file'), '')
+    await withEnvironment({ HOLDFAST_QLOG: join(dir, 'file') }, async () => {
+      assert.match(await refusal({}), /HOLDFAST_QLOG=.*cannot be made/)
+    })
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
+})
 
 test('options go before the environment, and that before the defaults', async () => {
   const where = async (options: CommonOptions) => (await settle(options)).dataDir

@@ -7,11 +7,12 @@ import type { Output } from '../output.ts'
 import { type Settings, wholeNumber } from '../settings.ts'
 
 export async function runManagerNode(settings: Settings, output: Output): Promise<number> {
-  const { config, dataDir } = settings
+  const { config, dataDir, qlogDir } = settings
   const { name } = config.manager
   await runManager({
     config,
     dataDir,
+    qlogDir,
     log: nodeLog(name),
     signal: interruptSignal(),
     onReady: (where) => ready(output, where),
@@ -25,12 +26,13 @@ export async function runServerNode(
   word: string,
 ): Promise<number> {
   const number = wholeNumber(word, 'server')
-  const { config, dataDir } = settings
+  const { config, dataDir, qlogDir } = settings
   const name = config.servers[number - 1]?.name ?? `server-${number}`
   await runServer({
     config,
     number,
     dataDir,
+    qlogDir,
     log: nodeLog(name),
     signal: interruptSignal(),
     onReady: (where) => ready(output, where),
