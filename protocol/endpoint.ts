@@ -10,6 +10,7 @@ import type {
 } from './connection/api.ts'
 import { createCoreEndpoint } from './connection/endpoint.ts'
 import { Driver } from './driver.ts'
+import { openKeyLog } from './key-log.ts'
 import { QlogFolder } from './qlog/folder.ts'
 import type { TransportLog } from './qlog/log.ts'
 import { Qlog } from './qlog/qlog.ts'
@@ -46,6 +47,8 @@ export interface CreateEndpointOptions {
   readonly limits?: Partial<TransportLimits>
   /** Keeps a record of every connection in a folder, see docs/debugging.md. */
   readonly qlog?: QlogSettings | undefined
+  /** Appends the keys of every connection to a file that only its owner can read. */
+  readonly keyLogPath?: string | undefined
 }
 
 export interface QlogSettings {
@@ -56,19 +59,31 @@ export interface QlogSettings {
 }
 
 /** Opens a UDP socket. Rejects with ERR_HOLDFAST_SOCKET (`cause` has EADDRINUSE …), and with
- * ERR_HOLDFAST_INVALID for an address that is not the loopback's: nodes vouch for themselves yet. */
+ * ERR_HOLDFAST_INVALID for an address that is not the loopback's, as nodes vouch for themselves yet,
+ * and for a key log that cannot be used. */
 export async function createEndpoint(options: CreateEndpointOptions): Promise<TransportEndpoint> {
-  const { bind, qlog, ...rest } = options
+  const { bind, qlog, keyLogPath, ...rest } = options
   requireLoopback('bind', bind.host)
-  const port = await openUdpPort(bind)
+  const keyLog = keyLogPath ? openKeyLog(keyLogPath) : null
+  const port = await openUdpPort(bind).catch((error: unknown) => {
+    keyLog?.close()
+    throw error
+  })
   const { mtuBytes = port.loopbackBytesMax } = rest
-  const log = qlog && { log: qlogOf(qlog, port.local) }
-  const core = { ...rest, mtuBytes, random: systemRandom, ...log }
-  return new EndpointShell(port, systemClock, core, (to) => {
+  const records = {
+    ...(qlog && { log: qlogOf(qlog, port.local) }),
+    ...(keyLog && { onKeys: keyLog.write }),
+  }
+  const core = { ...rest, mtuBytes, random: systemRandom, ...records }
+  const checkPeer = (to: PeerAddress): void => {
     requireLoopback('connect', to.host)
     if (isIP(to.host) === port.family) return
     const detail = `connect: ${to.host} cannot be reached from a socket on ${port.local.host}`
     throw new TransportError('ERR_HOLDFAST_INVALID', detail)
+  }
+  return new EndpointShell(port, systemClock, core, {
+    checkPeer,
+    onClosed: () => keyLog?.close(),
   })
 }
 
@@ -89,7 +104,7 @@ export function createEndpointOn(
   random: RandomBytes,
   options: Omit<EndpointOptions, 'random'>,
 ): TransportEndpoint {
-  return new EndpointShell(port, clock, { ...options, random }, () => {})
+  return new EndpointShell(port, clock, { ...options, random })
 }
 
 function requireLoopback(what: string, host: string): void {
@@ -104,13 +119,20 @@ interface Dial {
   readonly reject: (error: TransportError) => void
 }
 
+interface ShellHooks {
+  /** Throws for an address that must not be dialled. */
+  readonly checkPeer?: (to: PeerAddress) => void
+  /** Socket and records are closed: no key is told any more. */
+  readonly onClosed?: () => void
+}
+
 class EndpointShell implements TransportEndpoint {
   readonly #port: DatagramPort
   readonly #clock: Clock
   readonly #core: Endpoint
   readonly #log: TransportLog | undefined
   readonly #driver: Driver
-  readonly #checkPeer: (to: PeerAddress) => void
+  readonly #hooks: ShellHooks
   readonly #sessions = new Map<Connection, SessionShell>()
   readonly #dials = new Map<Connection, Dial>()
   /** Sessions whose close() waits for acknowledgements. */
@@ -119,15 +141,10 @@ class EndpointShell implements TransportEndpoint {
   #closing: Promise<void> | null = null
   #whenFlushed: (() => void) | null = null
 
-  constructor(
-    port: DatagramPort,
-    clock: Clock,
-    options: EndpointOptions,
-    checkPeer: (to: PeerAddress) => void,
-  ) {
+  constructor(port: DatagramPort, clock: Clock, options: EndpointOptions, hooks: ShellHooks = {}) {
     this.#port = port
     this.#clock = clock
-    this.#checkPeer = checkPeer
+    this.#hooks = hooks
     this.#core = createCoreEndpoint(options)
     this.#log = options.log
     this.#driver = new Driver({
@@ -156,7 +173,7 @@ class EndpointShell implements TransportEndpoint {
     if (!(Number.isInteger(to.port) && to.port > 0 && to.port < 65_536)) {
       throw new TransportError('ERR_HOLDFAST_INVALID', `connect: ${to.port} is not a port`)
     }
-    this.#checkPeer(to)
+    this.#hooks.checkPeer?.(to)
     if (signal?.aborted) throw abortedError(signal)
     const connection = this.#core.connect(this.#clock.nowMs(), to)
     this.#driver.wake()
@@ -241,6 +258,7 @@ class EndpointShell implements TransportEndpoint {
     this.#driver.stop()
     await this.#port.close()
     await this.#log?.close()
+    this.#hooks.onClosed?.()
   }
 
   /** Until the core has forgotten all connections, whose peers may not have heard the CLOSE. */

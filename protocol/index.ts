@@ -9,4 +9,5 @@ export {
   type QlogSettings,
 } from './endpoint.ts'
 export { keysFrom } from './handshake/noise.ts'
+export { openKeyLog } from './key-log.ts'
 export * from './types.ts'

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Config, loadConfig } from '../../config.ts'
 import { createEndpoint } from '../rpc/index.ts'
-import { qlogFolder, type Settings } from './settings.ts'
+import { recordsOf, type Settings } from './settings.ts'
 
 const NOBODY = {
   publicKey: new Uint8Array(32),
@@ -23,8 +23,7 @@ export async function ownCluster(dataDir: string): Promise<Settings> {
   const configPath = join(dataDir, 'config.json')
   await writeFile(configPath, `${JSON.stringify(own, null, 2)}\n`)
   const clientName = config.clients[0]?.name ?? ''
-  const qlogDir = qlogFolder()
-  return { config: own, configPath, dataDir, qlogDir, clientNumber: 1, clientName }
+  return { config: own, configPath, dataDir, records: recordsOf(), clientNumber: 1, clientName }
 }
 
 async function freePorts(count: number): Promise<number[]> {

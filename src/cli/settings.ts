@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Config, loadConfig } from '../../config.ts'
 import { HoldfastError } from '../errors.ts'
+import { openKeyLog, type Records } from '../rpc/index.ts'
 
 export interface CommonOptions {
   readonly config?: string | undefined
@@ -16,8 +17,7 @@ export interface Settings {
   readonly configPath: string | null
   /** Absolute. */
   readonly dataDir: string
-  /** Where every node and command keeps a qlog record of its connections; absolute. Null: none. */
-  readonly qlogDir: string | null
+  readonly records: Records
   readonly clientNumber: number
   readonly clientName: string
 }
@@ -38,21 +38,24 @@ export async function settle(options: CommonOptions): Promise<Settings> {
     config,
     configPath: configPath === null ? null : resolve(configPath),
     dataDir,
-    qlogDir: qlogFolder(),
+    records: recordsOf(),
     clientNumber,
     clientName: client.name,
   }
 }
 
-/** HOLDFAST_QLOG=DIR. BAD_USAGE when that cannot be a folder: a record is missed only later. */
-export function qlogFolder(): string | null {
-  if (!process.env.HOLDFAST_QLOG) return null
-  const dir = resolve(process.env.HOLDFAST_QLOG)
+/** HOLDFAST_QLOG=DIR and HOLDFAST_KEYLOG=FILE. BAD_USAGE when one cannot be made, or when others
+ * can read the file: a record is missed only later. */
+export function recordsOf(): Records {
+  const { HOLDFAST_QLOG, HOLDFAST_KEYLOG } = process.env
+  const qlogDir = HOLDFAST_QLOG ? resolve(HOLDFAST_QLOG) : null
+  const keyLogPath = HOLDFAST_KEYLOG ? resolve(HOLDFAST_KEYLOG) : null
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
-    return dir
+    if (qlogDir) mkdirSync(qlogDir, { recursive: true, mode: 0o700 })
+    if (keyLogPath) openKeyLog(keyLogPath).close()
+    return { qlogDir, keyLogPath }
   } catch (cause) {
-    const detail = `HOLDFAST_QLOG=${dir} is no folder and cannot be made: ${String(cause)}`
+    const detail = `HOLDFAST_QLOG or HOLDFAST_KEYLOG: ${(cause as Error).message}`
     throw new HoldfastError('BAD_USAGE', detail, { cause })
   }
 }

@@ -4,7 +4,14 @@ import { isIP } from 'node:net'
 import path from 'node:path'
 import { HoldfastError } from '../errors.ts'
 import { enrol } from '../identity/index.ts'
-import { createEndpoint, type Log, Peers, qlogInto, systemClock } from '../rpc/index.ts'
+import {
+  createEndpoint,
+  type Log,
+  Peers,
+  type Records,
+  recordsInto,
+  systemClock,
+} from '../rpc/index.ts'
 import { Client } from './client.ts'
 import type { OnEvent } from './events.ts'
 import type { ClientLimits, ClientTiming } from './limits.ts'
@@ -25,8 +32,7 @@ export interface OpenClientOptions {
   readonly limits?: Partial<ClientLimits>
   readonly timing?: Partial<ClientTiming>
   readonly log?: Log
-  /** Where to keep a qlog record of every connection; null or nothing: none. */
-  readonly qlogDir?: string | null
+  readonly records?: Records
   readonly signal?: AbortSignal
   readonly onEvent?: OnEvent
 }
@@ -53,7 +59,7 @@ export async function openClient(options: OpenClientOptions): Promise<Client> {
   const endpoint = await createEndpoint({
     bind,
     identity,
-    qlog: qlogInto(options.qlogDir, log),
+    ...recordsInto(options.records, log),
   })
   const peers = new Peers({ endpoint, clock: systemClock, log })
   return new Client({

@@ -2,7 +2,14 @@
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
 import { createCluster, lockFolder, makeFolder } from '../identity/index.ts'
-import { createEndpoint, type Log, qlogInto, systemClock, systemRandom } from '../rpc/index.ts'
+import {
+  createEndpoint,
+  type Log,
+  type Records,
+  recordsInto,
+  systemClock,
+  systemRandom,
+} from '../rpc/index.ts'
 import { openCatalog } from './catalog/open.ts'
 import { type ManagerTiming, startManager } from './manager.ts'
 
@@ -26,8 +33,7 @@ export interface RunManagerOptions {
   /** Absolute. The manager's own folder is manager in it. */
   readonly dataDir: string
   readonly log: Log
-  /** Where to keep a qlog record of every connection; null or nothing: none. */
-  readonly qlogDir?: string | null
+  readonly records?: Records
   /** Ends the manager. */
   readonly signal: AbortSignal
   readonly onReady?: (what: { name: string; host: string; port: number }) => void
@@ -50,7 +56,7 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
   const endpoint = await createEndpoint({
     bind: where,
     identity,
-    qlog: qlogInto(options.qlogDir, log),
+    ...recordsInto(options.records, log),
   }).catch((error) => {
     throw listenError(error, where)
   })

@@ -1,6 +1,6 @@
 // src/rpc/index.ts — what do manager, server and client need to talk to each other?
 
-export { createEndpoint, systemClock, systemRandom } from '../../protocol/index.ts'
+export { createEndpoint, openKeyLog, systemClock, systemRandom } from '../../protocol/index.ts'
 export type {
   Address,
   Clock,
@@ -18,6 +18,6 @@ export type {
 export { type CallOptions, type CallResult, call } from './call.ts'
 export type { Log, RpcLog } from './log.ts'
 export { Peers, type PeersOptions } from './peers.ts'
-export { qlogInto } from './qlog.ts'
+export { type Records, recordsInto } from './records.ts'
 export { type Reply, reply, type WithBody } from './reply.ts'
 export { type Handlers, type IncomingCall, type ServeOptions, serve } from './serve.ts'

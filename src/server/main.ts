@@ -4,7 +4,8 @@ import { HoldfastError } from '../errors.ts'
 import { enrol, lockFolder, makeFolder } from '../identity/index.ts'
 import {
   createEndpoint,
-  qlogInto,
+  type Records,
+  recordsInto,
   systemClock,
   systemRandom,
   type TransportEndpoint,
@@ -40,8 +41,7 @@ export interface RunServerOptions {
   /** Absolute. The server's own folder is server-N in it. */
   readonly dataDir: string
   readonly log: Log
-  /** Where to keep a qlog record of every connection; null or nothing: none. */
-  readonly qlogDir?: string | null
+  readonly records?: Records
   /** Ends the server. */
   readonly signal: AbortSignal
   /** The socket is open and reads are served. */
@@ -96,8 +96,8 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   mustBeSameCluster(state.highest?.clusterId, cluster.clusterId, folder)
 
   const bind = { host: place.bind?.host ?? host, port: place.bind?.port ?? port }
-  const qlog = qlogInto(options.qlogDir, log)
-  const endpoint = await listen({ bind, identity, qlog }, number)
+  const records = recordsInto(options.records, log)
+  const endpoint = await listen({ bind, identity, ...records }, number)
   ends.defer(() => endpoint.close())
   const server = await startServer({
     number,

@@ -1,5 +1,5 @@
 // test/cli/command-line.test.ts — is every word of a command line understood, or refused by name?
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -119,7 +119,7 @@ const withEnvironment = async (
   values: Record<string, string>,
   work: () => Promise<void>,
 ): Promise<void> => {
-  const names = ['HOLDFAST_CONFIG', 'HOLDFAST_DATA', 'HOLDFAST_QLOG']
+  const names = ['HOLDFAST_CONFIG', 'HOLDFAST_DATA', 'HOLDFAST_QLOG', 'HOLDFAST_KEYLOG']
   const before = names.map((name) => [name, process.env[name]] as const)
   for (const name of names) delete process.env[name]
   Object.assign(process.env, values)
@@ -138,18 +138,24 @@ const refusal = async (options: CommonOptions): Promise<string> => {
   return error instanceof Error ? error.message : 'taken'
 }
 
-test('HOLDFAST_QLOG asks for records; a folder that cannot be is said at once', async () => {
-  await withEnvironment({}, async () => assert.is((await settle({})).qlogDir, null))
+test('records are kept where the environment says; what cannot be is said at once', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'holdfast-settings-'))
+  const [folder, keys, file] = [join(dir, 'a', 'b'), join(dir, 'keys'), join(dir, 'file')]
+  const refuses = (values: Record<string, string>, words: RegExp): Promise<void> =>
+    withEnvironment(values, async () => assert.match(await refusal({}), words))
   try {
-    await withEnvironment({ HOLDFAST_QLOG: join(dir, 'a', 'b') }, async () => {
-      assert.is((await settle({})).qlogDir, join(dir, 'a', 'b'))
-      assert.ok(existsSync(join(dir, 'a', 'b')))
+    await withEnvironment({}, async () => {
+      assert.equal((await settle({})).records, { qlogDir: null, keyLogPath: null })
     })
-    writeFileSync(join(dir, 'file'), '')
-    await withEnvironment({ HOLDFAST_QLOG: join(dir, 'file') }, async () => {
-      assert.match(await refusal({}), /HOLDFAST_QLOG=.*cannot be made/)
+    await withEnvironment({ HOLDFAST_QLOG: folder, HOLDFAST_KEYLOG: keys }, async () => {
+      assert.equal((await settle({})).records, { qlogDir: folder, keyLogPath: keys })
+      assert.ok(existsSync(folder))
+      assert.is(statSync(keys).mode & 0o777, 0o600)
     })
+    writeFileSync(file, '')
+    chmodSync(file, 0o644)
+    await refuses({ HOLDFAST_QLOG: file }, /HOLDFAST_QLOG.*EEXIST/)
+    await refuses({ HOLDFAST_KEYLOG: file }, /HOLDFAST_KEYLOG: others can read the key log/)
   } finally {
     rmSync(dir, { recursive: true })
   }

@@ -7,12 +7,12 @@ import type { Output } from '../output.ts'
 import { type Settings, wholeNumber } from '../settings.ts'
 
 export async function runManagerNode(settings: Settings, output: Output): Promise<number> {
-  const { config, dataDir, qlogDir } = settings
+  const { config, dataDir, records } = settings
   const { name } = config.manager
   await runManager({
     config,
     dataDir,
-    qlogDir,
+    records,
     log: nodeLog(name),
     signal: interruptSignal(),
     onReady: (where) => ready(output, where),
@@ -26,13 +26,13 @@ export async function runServerNode(
   word: string,
 ): Promise<number> {
   const number = wholeNumber(word, 'server')
-  const { config, dataDir, qlogDir } = settings
+  const { config, dataDir, records } = settings
   const name = config.servers[number - 1]?.name ?? `server-${number}`
   await runServer({
     config,
     number,
     dataDir,
-    qlogDir,
+    records,
     log: nodeLog(name),
     signal: interruptSignal(),
     onReady: (where) => ready(output, where),

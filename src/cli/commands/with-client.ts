@@ -9,12 +9,12 @@ export async function withClient<T>(
   options: { signal: AbortSignal; enrolWaitMs?: number; managerWaitMs?: number },
   work: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const { config, dataDir, qlogDir, clientNumber, clientName } = settings
+  const { config, dataDir, records, clientNumber, clientName } = settings
   const { host, port } = config.manager
   const { managerWaitMs } = config.timing
   const client = await openClient({
     dataDir,
-    qlogDir,
+    records,
     clientNumber,
     clientName,
     manager: { host, port },
