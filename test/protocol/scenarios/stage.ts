@@ -142,7 +142,7 @@ export type FrameName =
   | 'stop'
   | 'drain'
 
-/** The frames of a DATA packet, which nothing encrypts yet. */
+/** The frames of a DATA packet under the plain suite. */
 export function framesOf(packet: Uint8Array): FrameName[] {
   const names: FrameName[] = []
   const note = (name: FrameName) => (): void => {
