@@ -1,7 +1,7 @@
 // src/manager/main.ts — how does the manager run as a process of its own?
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
-import { createCluster, lockFolder, makeFolder } from '../identity/index.ts'
+import { foundCluster, lockFolder, makeFolder } from '../identity/index.ts'
 import { createEndpoint, type Log, systemClock, systemRandom } from '../rpc/index.ts'
 import { openCatalog } from './catalog/open.ts'
 import { type ManagerTiming, startManager } from './manager.ts'
@@ -28,11 +28,15 @@ export interface RunManagerOptions {
   readonly log: Log
   /** Ends the manager. */
   readonly signal: AbortSignal
+  /** Makes this the successor of a manager that is lost. */
+  readonly recoveryKeyPath?: string | undefined
+  /** What the operator must know, once: at the first start, and after a recovery. */
+  readonly onNotice?: (notice: string) => void
   readonly onReady?: (what: { name: string; host: string; port: number }) => void
 }
 
 /** Resolves when `signal` has fired and everything is closed. Rejects with DATA_FOLDER_LOCKED,
- * BAD_FILE, PORT_IN_USE. */
+ * BAD_FILE, PORT_IN_USE, WRONG_CLUSTER, BAD_USAGE (a recovery key, and nothing is lost). */
 export async function runManager(options: RunManagerOptions): Promise<void> {
   const { config, dataDir, log, signal } = options
   const { name, host, port, bind } = config.manager
@@ -43,16 +47,29 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
   ends.defer(() => lock.release())
 
   const wallMs = (): number => systemClock.wallMs()
-  const { identity, cluster } = await createCluster({ dataDir, name, wallMs })
-  const where = { host: bind?.host ?? host, port: bind?.port ?? port }
-  const endpoint = await createEndpoint({ bind: where, identity }).catch((error) => {
-    throw listenError(error, where)
+  const { recoveryKeyPath } = options
+  const { authority, notices } = await foundCluster({
+    dataDir,
+    name,
+    wallMs,
+    ...(recoveryKeyPath !== undefined && { recoveryKeyPath }),
   })
+  for (const notice of notices) {
+    log.warn(notice)
+    options.onNotice?.(notice)
+  }
+  const where = { host: bind?.host ?? host, port: bind?.port ?? port }
+  const endpoint = await createEndpoint({ bind: where, identity: authority.identity() }).catch(
+    (error) => {
+      throw listenError(error, where)
+    },
+  )
   const { replicas, timing, limits } = config
   const manager = await startManager({
     endpoint,
     catalog: openCatalog(join(folder, 'catalog.sqlite')),
-    clusterId: cluster.clusterId,
+    authority,
+    where: { host, port },
     clock: systemClock,
     random: systemRandom,
     log,
@@ -61,7 +78,7 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
     ...(limits?.reserveBytes !== undefined && { reserveBytes: limits.reserveBytes }),
   })
   ends.defer(() => manager.stop())
-  log.info('the manager serves', { clusterId: cluster.clusterId, epoch: manager.meta.epoch })
+  log.info('the manager serves', { clusterId: manager.clusterId, epoch: manager.meta.epoch })
   options.onReady?.({ name, host, port })
   if (signal.aborted) return
   await new Promise<void>((stop) => signal.addEventListener('abort', () => stop(), { once: true }))

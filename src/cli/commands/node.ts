@@ -6,7 +6,11 @@ import { nodeLog } from '../log.ts'
 import type { Output } from '../output.ts'
 import { type Settings, wholeNumber } from '../settings.ts'
 
-export async function runManagerNode(settings: Settings, output: Output): Promise<number> {
+export async function runManagerNode(
+  settings: Settings,
+  output: Output,
+  recoveryKeyPath?: string,
+): Promise<number> {
   const { config, dataDir } = settings
   const { name } = config.manager
   await runManager({
@@ -14,6 +18,8 @@ export async function runManagerNode(settings: Settings, output: Output): Promis
     dataDir,
     log: nodeLog(name),
     signal: interruptSignal(),
+    recoveryKeyPath,
+    onNotice: (notice) => output.say(notice, { type: 'notice' }),
     onReady: (where) => ready(output, where),
   })
   return 0
@@ -23,6 +29,7 @@ export async function runServerNode(
   settings: Settings,
   output: Output,
   word: string,
+  joinToken?: string,
 ): Promise<number> {
   const number = wholeNumber(word, 'server')
   const { config, dataDir } = settings
@@ -33,6 +40,7 @@ export async function runServerNode(
     dataDir,
     log: nodeLog(name),
     signal: interruptSignal(),
+    joinToken,
     onReady: (where) => ready(output, where),
   })
   return 0

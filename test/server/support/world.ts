@@ -7,7 +7,16 @@ import { type Server, type ServerOptions, startServer } from '../../../src/serve
 import { MemoryStore } from '../../../src/server/store/memory-store.ts'
 import { MemoryNetwork } from '../../support/memory-network.ts'
 import { type Blob, REPOSITORY_ID } from './blobs.ts'
-import { addressOf, type Cast, grantFor, identityOf, keyOf, type Role } from './cast.ts'
+import {
+  addressOf,
+  authority,
+  type Cast,
+  CLUSTER_ID,
+  grantFor,
+  identityOf,
+  keyOf,
+  type Role,
+} from './cast.ts'
 import { Catalog, FakeManager } from './fake-manager.ts'
 import { type TestClock, VirtualClock } from './virtual-clock.ts'
 
@@ -22,7 +31,7 @@ export interface StoreOptions {
 }
 
 export class World implements Cast {
-  readonly clusterId = 'c1'.repeat(16)
+  readonly clusterId = CLUSTER_ID
   readonly repositoryId = REPOSITORY_ID
   readonly clock: TestClock
   readonly network: MemoryNetwork
@@ -71,7 +80,9 @@ export class World implements Cast {
   async startServer(number: number, options: Partial<ServerOptions> = {}): Promise<Server> {
     const role: Role = { kind: 'server', number }
     const { host, port } = addressOf(role)
-    const endpoint = this.network.endpoint({ identity: identityOf(role), address: { host, port } })
+    const identity = identityOf(role)
+    const endpoint = this.network.endpoint({ identity, address: { host, port } })
+    const { wallMs } = this
     const store =
       this.stores.get(number) ?? new MemoryStore({ capacityBytes: 2 ** 30, reserveBytes: 0 })
     this.stores.set(number, store)
@@ -86,7 +97,7 @@ export class World implements Cast {
       state,
       endpoint,
       manager: addressOf({ kind: 'manager' }),
-      clusterId: this.clusterId,
+      member: authority.member(identity, { roles: ['server'], wallMs }),
       clock: this.clock,
       random: (lengthBytes) => new Uint8Array(lengthBytes).fill(number),
       log: this.#log(number),
