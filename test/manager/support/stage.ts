@@ -53,6 +53,7 @@ export function blobOf(
 
 export class Stage {
   readonly clock = new VirtualClock()
+  readonly signer = signer
   readonly network = new MemoryNetwork({ clock: this.clock })
   readonly #catalog: Catalog = openCatalogHere(':memory:')
   #detach: () => void = () => undefined
@@ -106,6 +107,12 @@ export class Stage {
       reserveBytes: 0,
       ...this.#options,
     })
+  }
+
+  /** A session of whoever has this key and shows this certificate. */
+  dial(publicKey: Uint8Array, certificate: Uint8Array): Promise<Session> {
+    const identity = { publicKey, secretKey: new Uint8Array(32), certificate }
+    return this.clock.until(this.network.endpoint({ identity }).connect(MANAGER))
   }
 
   killManager(): void {

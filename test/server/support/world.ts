@@ -1,4 +1,5 @@
 // test/server/support/world.ts — a manager, servers and clients in one process, in virtual time
+import type { LocalIdentity } from '../../../protocol/types.ts'
 import type { NoteOf, ResponseOf } from '../../../src/messages.ts'
 import { call, type Session } from '../../../src/rpc/index.ts'
 import { type Log, silentLog } from '../../../src/server/log.ts'
@@ -154,6 +155,11 @@ export class World implements Cast {
     const session = endpoint.connect(addressOf({ kind: 'server', number: server }))
     this.#clients.set(key, session)
     return session
+  }
+
+  dial(identity: LocalIdentity, server: number): Promise<Session> {
+    const address = addressOf({ kind: 'server', number: server })
+    return this.clock.until(this.network.endpoint({ identity }).connect(address))
   }
 
   /** The client's process is gone. */
