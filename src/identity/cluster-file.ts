@@ -30,12 +30,25 @@ export async function readClusterFile(path: string): Promise<ClusterFile | null>
 }
 
 function parse(fields: Record<string, unknown>): ClusterFile {
-  const { version, clusterId, directory, revocations, joinSecret = null, manager = null } = fields
+  const {
+    version,
+    clusterId,
+    directory,
+    revocations,
+    joinSecret = null,
+    manager = null,
+    before,
+  } = fields
   if (version !== VERSION || typeof directory !== 'string') throw new Error('not ours')
   const trust = Trust.from(Buffer.from(directory, 'base64'))
   if (trust.clusterId !== clusterId) throw new Error('names another cluster than its directory')
   if (typeof revocations === 'string') {
     trust.learn({ ...trust.news, revocations: Buffer.from(revocations, 'base64') })
+  }
+  const { directory: chain, revocations: list } = (before ?? {}) as Record<string, unknown>
+  if (typeof chain === 'string' && typeof list === 'string') {
+    const [directory, revocations] = [chain, list].map((text) => Buffer.from(text, 'base64'))
+    if (directory && revocations) trust.setBefore({ directory, revocations })
   }
   if (joinSecret !== null && !/^[0-9a-f]{64}$/.test(String(joinSecret))) throw new Error('secret')
   const { host, port } = (manager ?? {}) as { host?: unknown; port?: unknown }
@@ -45,12 +58,19 @@ function parse(fields: Record<string, unknown>): ClusterFile {
 
 export async function writeClusterFile(path: string, file: ClusterFile): Promise<void> {
   const { directory, revocations } = file.trust.news
+  const { before } = file.trust
   const fields = {
     version: VERSION,
     clusterId: file.trust.clusterId,
     managerKey: file.trust.directory.managerKey,
     directory: Buffer.from(directory).toString('base64'),
     revocations: Buffer.from(revocations).toString('base64'),
+    ...(before && {
+      before: {
+        directory: Buffer.from(before.directory).toString('base64'),
+        revocations: Buffer.from(before.revocations).toString('base64'),
+      },
+    }),
     ...(file.joinSecret !== null && { joinSecret: file.joinSecret }),
     ...(file.manager && { manager: file.manager }),
   }

@@ -128,7 +128,8 @@ async function useToken(
     trust.certificate(peer, { nowMs: wallMs(), role: 'manager' })
     const proof = { kind: 'token' as const, token: text.trim() }
     const request = { roles: [...token.roles], name, number, proof }
-    const { certificate, ...latest } = await ask('node.enrol', request)
+    const { certificate: signed, ...latest } = await ask('node.enrol', request)
+    const certificate = Uint8Array.from(signed)
     trust.learn(latest)
     const { publicKey } = identity
     trust.certificate({ publicKey, certificate }, { nowMs: wallMs() })

@@ -138,11 +138,15 @@ export class Member {
     const answer = await this.#request(ask)
     this.#compareClocks(answer.nowMs)
     this.trust.learn(answer)
-    const { certificate } = answer
+    const certificate = Uint8Array.from(answer.certificate)
     const { publicKey } = this.#identity
     this.trust.certificate({ publicKey, certificate }, { nowMs: this.#parts.wallMs() })
     await this.#parts.saveCertificate(certificate)
     this.#identity = { ...this.#identity, certificate }
+    if (this.trust.before) {
+      this.trust.setBefore(null)
+      this.#saveTrust()
+    }
     this.#onIdentity(this.#identity)
   }
 
@@ -152,7 +156,7 @@ export class Member {
     if (joinSecret !== null && !this.#hasItsRoles()) return await this.#enrol(ask, joinSecret)
     const { certificate } = this.#identity
     try {
-      return await ask('certificate.renew', { certificate, ...this.trust.news })
+      return await ask('certificate.renew', { certificate, ...this.trust.evidence })
     } catch (error) {
       if (!isHoldfastError(error, 'NOT_ENROLLED')) throw error
       if (joinSecret !== null) return await this.#enrol(ask, joinSecret)

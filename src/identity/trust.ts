@@ -28,6 +28,7 @@ export class Trust {
   #list: Revocations | null = null
   #listBytes: Uint8Array = new Uint8Array(0)
   #revoked: ReadonlySet<string> = new Set()
+  #before: ClusterNews | null = null
   /** Hashes of what a listed key has signed. */
   readonly #verified = new Set<string>()
   readonly #listeners: (() => void)[] = []
@@ -55,6 +56,21 @@ export class Trust {
     return { directory: this.#chain.bytes, revocations: this.#listBytes }
   }
 
+  /** What shows a manager that has taken over, and lost all memory, that a certificate of before is
+   * good: the chain that was followed when it was signed. */
+  get evidence(): ClusterNews {
+    return this.#before ?? this.news
+  }
+
+  /** There is a certificate of the manager that is now (null), or still one of before. */
+  setBefore(before: ClusterNews | null): void {
+    this.#before = before
+  }
+
+  get before(): ClusterNews | null {
+    return this.#before
+  }
+
   /** Any change raises it; two nodes with the same one know the same. */
   get version(): number {
     return Math.max(this.directory.sequence, this.#list?.sequence ?? 0)
@@ -72,7 +88,10 @@ export class Trust {
     if (!chain) throw new HoldfastError('WRONG_CLUSTER', 'that manager shows a false directory')
     const isNewer = replaces(chain, this.#chain)
     if (isNewer) {
-      if (chain.newest.generation > this.directory.generation) this.#list = null
+      if (chain.newest.generation > this.directory.generation) {
+        this.#before ??= this.news
+        this.#list = null
+      }
       this.#chain = chain
       this.#verified.clear()
     }
