@@ -97,13 +97,22 @@ function nodeCommands(command: Define, output: Output): void {
         settings,
         output,
         number,
-        wordOf(options.join),
+        joinTokenOf(options),
       ),
   )
 }
 
 const withJoin = (made: Command): Command =>
-  made.option('--join <token>', 'become part of a cluster whose manager is on another machine')
+  made.option(
+    '--join <token>',
+    'become part of a cluster whose manager is elsewhere (or HOLDFAST_JOIN_TOKEN)',
+  )
+
+/** Whoever lists the processes of this machine sees their words: the token must not stay there. */
+function joinTokenOf(options: Options): string | undefined {
+  if (options.join !== undefined) process.title = 'holdfast'
+  return wordOf(options.join) ?? process.env.HOLDFAST_JOIN_TOKEN
+}
 
 function operatorCommands(command: Define, output: Output): void {
   const group = 'Operate the cluster, where the manager runs:'
@@ -154,7 +163,7 @@ function clientCommands(command: Define, output: Output): void {
     async (_, [number], options) => {
       const settings = await settle({ ...options, client: number ?? options.client })
       const { runClientJoin, runClientScreen } = await import('./commands/client.ts')
-      const token = wordOf(options.join)
+      const token = joinTokenOf(options)
       if (token === undefined) return await runClientScreen(settings)
       return await runClientJoin(settings, output, token)
     },

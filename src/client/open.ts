@@ -3,7 +3,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import path from 'node:path'
 import { HoldfastError } from '../errors.ts'
-import { enrol, type Member, SessionWatch } from '../identity/index.ts'
+import { type Ask, enrol, type Member, SessionWatch } from '../identity/index.ts'
 import {
   type CallOptions,
   call,
@@ -13,6 +13,7 @@ import {
   Peers,
   type Session,
   systemClock,
+  type TransportEndpoint,
   visitor,
 } from '../rpc/index.ts'
 import { Client } from './client.ts'
@@ -59,7 +60,12 @@ export async function openClient(options: OpenClientOptions): Promise<Client> {
   const host = await addressOf(place.host)
   const bind = options.bind ?? { host: anyAddressFor(host), port: 0 }
   const endpoint = await createEndpoint({ bind, identity: member.identity })
-  const peers = peersOf(member, endpoint, log)
+  const askManager: Ask = async (method, request) => {
+    const result = await peers.call(manager, method, request, { deadlineMs: ASK_MS })
+    result.discard()
+    return result.response
+  }
+  const peers = peersOf(member, { endpoint, log, askManager })
   const manager = {
     host,
     port: place.port,
@@ -68,7 +74,7 @@ export async function openClient(options: OpenClientOptions): Promise<Client> {
       return Buffer.from(member.trust.directory.managerKey, 'hex')
     },
   }
-  const tending = tend(member, peers, manager, log)
+  const tending = tend(member, askManager, log)
   return new Client({
     peers,
     manager,
@@ -116,9 +122,9 @@ async function becomeMember(options: OpenClientOptions): Promise<Member> {
 
 function peersOf(
   member: Member,
-  endpoint: Awaited<ReturnType<typeof createEndpoint>>,
-  log: Log,
+  parts: { endpoint: TransportEndpoint; log: Log; askManager: Ask },
 ): Peers {
+  const { endpoint, log, askManager } = parts
   const watch = new SessionWatch(member.trust, log)
   const isManager = (to: PeerAddress): boolean =>
     Buffer.from(to.publicKey).toString('hex') === member.trust.directory.managerKey
@@ -126,6 +132,10 @@ function peersOf(
     endpoint,
     clock: systemClock,
     log,
+    prepare: async (to) => {
+      // A machine that slept for hours: the manager first, then the servers.
+      if (!isManager(to) && !member.isCertified) await member.tend(askManager)
+    },
     admit: async (session, to) => {
       if (isManager(to)) await member.admitManager(session, askOn(session))
       else member.admitServer(session)
@@ -141,7 +151,7 @@ function peersOf(
   return peers
 }
 
-const askOn = (session: Session): Parameters<Member['tend']>[0] => {
+const askOn = (session: Session): Ask => {
   const options: CallOptions<never> & { clock: typeof systemClock } = {
     clock: systemClock,
     deadlineMs: ASK_MS,
@@ -155,15 +165,11 @@ const askOn = (session: Session): Parameters<Member['tend']>[0] => {
 }
 
 /** While it is open, the client hears of revoked servers and new keys, and stays certified. */
-function tend(member: Member, peers: Peers, manager: PeerAddress, log: Log): { stop: () => void } {
+function tend(member: Member, askManager: Ask, log: Log): { stop: () => void } {
   let timer = systemClock.setTimer(fire, TEND_MS)
   function fire(): void {
     timer = systemClock.setTimer(fire, TEND_MS)
-    const work = member.tend(async (method, request) => {
-      const result = await peers.call(manager, method, request, { deadlineMs: ASK_MS })
-      result.discard()
-      return result.response
-    })
+    const work = member.tend(askManager)
     work.catch((error: unknown) => log.warn('no news of the cluster', { error: String(error) }))
   }
   return { stop: () => timer.cancel() }

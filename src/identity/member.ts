@@ -57,6 +57,16 @@ export class Member {
     return this.#identity
   }
 
+  /** Would others take our certificate now? */
+  get isCertified(): boolean {
+    try {
+      this.trust.certificate(this.#identity, { nowMs: this.#parts.wallMs() })
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /** Where the manager is: the config knows best; where it was left as it came, the token does. */
   managerAt({ host, port }: Place): Place {
     const isAsItCame = ['127.0.0.1', '::1', 'localhost'].includes(host)
@@ -81,7 +91,7 @@ export class Member {
       await this.#obtain(ask)
     } catch (error) {
       // Due is not ended: the next heartbeat tries again.
-      if (!this.#isValid() || isHoldfastError(error, 'REVOKED')) throw error
+      if (!this.isCertified || isHoldfastError(error, 'REVOKED')) throw error
     }
   }
 
@@ -192,18 +202,9 @@ export class Member {
     return wanted.roles.every((role) => roles.includes(role))
   }
 
-  #isValid(): boolean {
-    try {
-      this.trust.certificate(this.#identity, { nowMs: this.#parts.wallMs() })
-      return true
-    } catch {
-      return false
-    }
-  }
-
   #isDue(): boolean {
     const decoded = decodeCertificate(this.#identity.certificate)
-    if (!decoded.ok || !this.#isValid()) return true
+    if (!decoded.ok || !this.isCertified) return true
     const { notBeforeMs, notAfterMs } = decoded.certificate
     const leftMs = notAfterMs - this.#parts.wallMs()
     return leftMs < (notAfterMs - notBeforeMs) * LAST_PART || !this.#hasItsRoles()

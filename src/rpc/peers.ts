@@ -12,6 +12,8 @@ export interface PeersOptions {
   readonly endpoint: TransportEndpoint
   readonly clock: Clock
   readonly log: RpcLog
+  /** Called before each dial: to have a certificate that the other end will take. */
+  readonly prepare?: (to: PeerAddress) => Promise<void>
   /** Called with each new session before it is used; rejects to refuse it. */
   readonly admit?: (session: Session, to: PeerAddress) => Promise<void>
   /** Another key that a node at that address may have by now; null: none. */
@@ -132,6 +134,7 @@ export class Peers {
     this.#closing.signal.addEventListener('abort', stop, { once: true })
     const timer = clock.setTimer(stop, DIAL_MS_MAX)
     try {
+      await this.#options.prepare?.(to)
       const successorKey = this.#options.successorOf?.(to)
       const session = await dial(endpoint, to, { signal: attempt.signal, clock, successorKey })
       await this.#admit(session, to)
