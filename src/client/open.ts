@@ -138,7 +138,7 @@ function peersOf(
     },
     admit: async (session, to) => {
       if (isManager(to)) await member.admitManager(session, askOn(session))
-      else member.admitServer(session)
+      else await member.admitServer(session, askManager)
       watch.add(session)
     },
     successorOf: (to) =>

@@ -95,9 +95,18 @@ export class Member {
     }
   }
 
-  /** Throws unless the peer is a server of this cluster. */
-  admitServer(session: { readonly peer: Peer }): void {
-    this.trust.certificate(session.peer, { nowMs: this.#parts.wallMs(), role: 'server' })
+  /** Rejects unless the peer is a server of this cluster. `ask`, where nothing else brings news of
+   * the cluster: the server may be certified by a key that this node has not heard of. */
+  async admitServer(session: { readonly peer: Peer }, ask?: Ask): Promise<void> {
+    const check = () =>
+      this.trust.certificate(session.peer, { nowMs: this.#parts.wallMs(), role: 'server' })
+    try {
+      check()
+    } catch (error) {
+      if (!ask || isHoldfastError(error, 'REVOKED')) throw error
+      await this.tend(ask)
+      check()
+    }
   }
 
   /** Call now and then: learns what is new, and renews the certificate in time. `version` is the

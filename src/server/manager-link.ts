@@ -47,6 +47,7 @@ export class ManagerLink {
   #reporting = false
   #reportWanted = false
   #wasUp = true
+  #isTended = true
   /** When the last registration succeeded, on the clock. */
   knownSinceMs = -Infinity
   /** Why the manager at that address is not ours, or null. */
@@ -223,12 +224,22 @@ export class ManagerLink {
     const answer = await ask(session, 'server.heartbeat', request, { clock, deadlineMs, signal })
     if (answer.wantsReport || this.#reportWanted) this.#startReport(session)
     const { epoch, operation, trustVersion } = answer
-    member.tend(this.#askOn(session), trustVersion).catch((error: unknown) => {
-      log.warn('the certificate could not be renewed yet', { error: String(error) })
-    })
+    void this.#tend(session, trustVersion)
     const { clusterId } = member.trust
     const older = await state.note({ clusterId, epoch, operation })
     if (older) log.warn(older)
+  }
+
+  /** Complains once, not with every heartbeat. */
+  async #tend(session: Session, trustVersion: number): Promise<void> {
+    try {
+      await this.#options.member.tend(this.#askOn(session), trustVersion)
+      this.#isTended = true
+    } catch (error) {
+      const { log } = this.#options
+      if (this.#isTended) log.warn('no news of the cluster yet', { error: String(error) })
+      this.#isTended = false
+    }
   }
 
   #startReport(session: Session): void {

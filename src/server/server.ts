@@ -83,7 +83,7 @@ export function startServer(options: ServerOptions): Promise<Server> {
     clock,
     log,
     admit: async (session) => {
-      member.admitServer(session)
+      await member.admitServer(session)
       gate.watch(session)
     },
   })

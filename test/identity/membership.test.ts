@@ -306,6 +306,30 @@ test('a node renews before the end, and is known again after a month', async ({ 
   assert.is(await town.until(send(again.session, 'server.heartbeat')), 'INVALID_REQUEST')
 })
 
+test('a client that has missed a rotation takes the word of the new key', async ({ town }) => {
+  await town.start()
+  const kind = 'client' as const
+  const roles: Role[] = ['backup', 'restore']
+  const client = await enrol(town.options('client-1', { kind, roles }))
+  await town.meet(client)
+  const server = await enrol(town.options('server-1'))
+  await town.meet(server)
+  await town.manager?.authority.rotate()
+  town.aheadMs += 20 * HOUR_MS // the server renews, with the new key
+  await town.pass(10_000)
+  await town.meet(server)
+  assert.is(await codeOf(() => client.admitServer({ peer: server.identity })), 'NOT_ALLOWED')
+  town.aheadMs += 20 * HOUR_MS // and the old one is listed no more
+  await town.pass(10_000)
+  await town.meet(server)
+  const endpoint = town.network.endpoint({ identity: client.identity as LocalIdentity })
+  const publicKey = Buffer.from(client.trust.directory.managerKey, 'hex')
+  const session = await town.until(endpoint.connect({ ...WHERE, publicKey }))
+  await town.until(client.admitServer({ peer: server.identity }, town.ask(session)))
+  assert.is(client.trust.version, town.manager?.authority.trust.version)
+  assert.ok(endOf(client) > town.wallMs(), 'and is certified anew on the way')
+})
+
 test('a key that nobody ever let in can renew nothing', async ({ town }) => {
   await town.start()
   const member = await enrol(town.options('server-1'))
