@@ -62,7 +62,7 @@ export async function enrol(options: EnrolOptions): Promise<Member> {
   const shared = isAlone ? await readClusterFile(paths.shared) : await awaitCluster(options)
   const known = pinned ?? shared
   if (!known && !token) throw notEnrolled(dataDir)
-  if (pinned && shared) mustFollow(pinned, shared, options)
+  const isNews = pinned !== null && shared !== null && follow(pinned, shared, options)
   if (known && token) mustBeSame(known, token, options)
   makeFolder(folder, 0o700)
   const keys = await loadOrCreateKeyPair(join(folder, `${kind}.key`))
@@ -70,15 +70,16 @@ export async function enrol(options: EnrolOptions): Promise<Member> {
   let file = known
   if (options.join && token && identity.certificate.length === 0) {
     const joined = await useToken(options, options.join, { token, identity, known })
+    // In this order: with a certificate the token is not looked at again.
+    await writeClusterFile(paths.pinned, { ...joined.file, joinSecret: null })
     await replaceWhole(paths.certificate, base64(joined.certificate), 0o600)
     identity = { ...identity, certificate: joined.certificate }
     file = joined.file
-    await writeClusterFile(paths.pinned, { ...joined.file, joinSecret: null })
   }
   if (!file) throw notEnrolled(dataDir)
   const { trust, manager } = file
   const own = (changed: Trust): ClusterFile => ({ trust: changed, joinSecret: null, manager })
-  if (!pinned) await writeClusterFile(paths.pinned, own(trust))
+  if (!pinned || isNews) await writeClusterFile(paths.pinned, own(trust))
   const { roles, name, number, wallMs } = options
   return new Member(
     {
@@ -165,10 +166,10 @@ function tryTrust(directory: Uint8Array): Trust | null {
   }
 }
 
-/** What the manager has written into the data folder since; its owner may read it. */
-function mustFollow(pinned: ClusterFile, shared: ClusterFile, options: EnrolOptions): void {
+/** Learns what the manager has written into the data folder since. True when there was anything. */
+function follow(pinned: ClusterFile, shared: ClusterFile, options: EnrolOptions): boolean {
   try {
-    pinned.trust.learn(shared.trust.news)
+    return pinned.trust.learn(shared.trust.news)
   } catch (error) {
     if (!isHoldfastError(error, 'WRONG_CLUSTER')) throw error
     const [own, other] = [pinned.trust.clusterId, shared.trust.clusterId]

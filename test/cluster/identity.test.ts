@@ -1,5 +1,5 @@
 // test/cluster/identity.test.ts — do real processes let in, follow and shut out as they should?
-import { chmod, cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -48,6 +48,14 @@ async function ready(running: Running): Promise<void> {
 const shifted = (ms: number): Record<string, string> => {
   const code = `const now = Date.now; Date.now = () => now() + ${ms}`
   return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` }
+}
+
+/** The clock is ahead by what the file says, milliseconds. */
+const jumping = (path: string): string => {
+  const code =
+    `import { readFileSync } from 'node:fs'; const now = Date.now; ` +
+    `Date.now = () => now() + Number(readFileSync(${JSON.stringify(path)}, 'utf8'))`
+  return `--import=data:text/javascript,${encodeURIComponent(code)}`
 }
 
 test('machines elsewhere join by token, back up, and are shut out within a minute', async (context) => {
@@ -194,6 +202,57 @@ test('the manager is lost: the recovery key brings back the cluster, and its nod
   await cluster.waitUntil('all three are back', upCount(3), 30_000)
   server.child.kill('SIGTERM')
   await server.done
+})
+
+test('a rotation, days that pass and a month off change nothing for who belongs', async (context) => {
+  const { cluster } = context
+  const offsetPath = join(cluster.folder, 'offset')
+  const travel = async (ms: number): Promise<void> => {
+    await writeFile(`${offsetPath}.new`, String(ms))
+    await rename(`${offsetPath}.new`, offsetPath)
+    await new Promise((wake) => setTimeout(wake, 7_000)) // heartbeats, and the manager's own renewal
+  }
+  await writeFile(offsetPath, '0')
+  const before = process.env.NODE_OPTIONS
+  // Nodes and commands alike: their clocks agree, and jump when the file changes.
+  process.env.NODE_OPTIONS = jumping(offsetPath)
+  try {
+    for (const name of ['manager', 'server-1', 'server-2', 'server-3'] as const) {
+      cluster.startNode(name)
+    }
+    await cluster.waitUntil('three servers', upCount(3))
+    const source = join(cluster.folder, 'source')
+    await writeRandomTree(source, { seed: 7, count: 10, meanBytes: 3_000 })
+    const backup = async (when: string): Promise<void> => {
+      await writeFile(join(source, when), when)
+      const { exitCode, stderr } = await cluster.run(['backup', source])
+      assert.is(exitCode, 0, `${when}: ${stderr}`)
+    }
+    await backup('at first')
+    assert.is((await cluster.run(['rotate-key'])).exitCode, 0)
+    await backup('just rotated')
+    await travel(2 * 60_000)
+    await backup('the new key signs')
+    await cluster.kill('server-3', 'SIGTERM')
+    await travel(20 * 3_600_000)
+    await backup('certificates renewed')
+    await travel(40 * 3_600_000)
+    await backup('the old key is listed no more')
+    await travel(40 * DAY_MS)
+    await cluster.waitUntil('all are up after a month', upCount(2))
+    await backup('a month later')
+    cluster.startNode('server-3')
+    await cluster.waitUntil('the one that was off is back', upCount(3))
+    const target = join(cluster.folder, 'target')
+    const restore = await cluster.run(['restore', 'latest', '--target', target])
+    assert.is(restore.exitCode, 0, restore.stderr)
+    assert.equal(await compareTrees(source, join(target, source)), [])
+    const file = await readClusterFile(join(cluster.data, 'server-3', 'cluster.json'))
+    assert.is(file?.trust.directory.signingKeys.length, 1)
+  } finally {
+    if (before === undefined) delete process.env.NODE_OPTIONS
+    else process.env.NODE_OPTIONS = before
+  }
 })
 
 test('every message with every role, at a real manager and a real server', async (context) => {
