@@ -32,6 +32,8 @@ else {
 }
 
 function runWith(node) {
+  // A join token must not stay in the list of processes.
+  if (process.argv.includes('--join')) process.title = 'holdfast'
   // The channel carries nothing: its end tells the child that we were killed, whatever the signal.
   const child = spawn(node, [ENTRY, ...process.argv.slice(2)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],

@@ -59,6 +59,14 @@ export const ERRORS = {
   UNKNOWN_EDGE: { wire: 24, retry: 'never', exit: 1 },
   /** The node is stopping. Ask again or elsewhere. */
   SHUTTING_DOWN: { wire: 25, retry: 'elsewhere', exit: 1 },
+  /** The join token is damaged, used, too old, or for another node. Make a new one. */
+  TOKEN_REFUSED: { wire: 26, retry: 'never', exit: 1 },
+  /** The clocks of this machine and the manager's differ too much. Set the wrong one right. */
+  CLOCK_WRONG: { wire: 27, retry: 'never', exit: 1 },
+  /** The node, the token or the data folder belongs to another cluster. */
+  WRONG_CLUSTER: { wire: 28, retry: 'never', exit: 1 },
+  /** The node's key was revoked by an operator. Remove its .key and .cert file and enrol it anew. */
+  REVOKED: { wire: 29, retry: 'never', exit: 11 },
 } as const satisfies Record<string, Row>
 
 export type ErrorCode = keyof typeof ERRORS

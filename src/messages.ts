@@ -35,10 +35,25 @@ export const LIMITS = {
 const ServerNumber = z.int().min(1).max(LIMITS.serversMax)
 const Bytes = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
 const TimeMs = z.number().min(0).max(8.64e15)
-const Name = z.string().min(1).max(255)
+const Name = z
+  .string()
+  .min(1)
+  .max(255)
+  .refine((name) => new TextEncoder().encode(name).length <= 255, 'over 255 bytes')
 const Empty = z.strictObject({})
 /** Signed permission, opaque to whoever carries it. src/identity/grant.ts has its bytes. */
 export const Grant = binary.refine((bytes) => bytes.length <= 512, 'grant too long')
+
+const Certificate = binary.refine((bytes) => bytes.length <= 512, 'certificate too long')
+const Directory = binary.refine((bytes) => bytes.length <= 128 * 1024, 'directory too long')
+const Revocations = binary.refine((bytes) => bytes.length <= 256 * 1024, 'list too long')
+const Role = z.enum(['manager', 'server', 'backup', 'restore', 'operator'])
+const Roles = z.array(Role).min(1).max(5)
+
+/** What every node must know of its cluster: the signed directory of the manager's keys
+ * (src/identity/directory.ts), the signed list of revoked keys, and what time the manager has. */
+const News = z.strictObject({ directory: Directory, revocations: Revocations, nowMs: TimeMs })
+const Enrolled = News.extend({ certificate: Certificate })
 
 /** How to reach a server, from the manager's directory. */
 export const ServerAddress = z.strictObject({
@@ -72,7 +87,64 @@ export const SnapshotFields = z.strictObject({
 })
 
 export const MESSAGES = {
-  // — client → manager —
+  // — anyone → manager —
+
+  /** Asked when something does not verify, and when a heartbeat tells of another `trustVersion`. */
+  'cluster.directory': { request: Empty, response: News },
+  /** The first certificate. The proof is a MAC under the data folder's join secret, or a token.
+   * TOKEN_REFUSED: wrong, used or too old. NOT_ALLOWED: the MAC is wrong. REVOKED. */
+  'node.enrol': {
+    request: z.strictObject({
+      roles: Roles,
+      name: Name,
+      /** Of the server or the client in the config; 0 for an operator. */
+      number: z.int().min(0).max(65_535),
+      proof: z.discriminatedUnion('kind', [
+        z.strictObject({ kind: z.literal('join'), mac: binary }),
+        z.strictObject({ kind: z.literal('token'), token: z.string().max(1024) }),
+      ]),
+    }),
+    response: Enrolled,
+  },
+  /** Another certificate, for a key that the manager knows or, as it has lost its memory, that a
+   * manager before it knew: hence the old certificate and all that the node knows of the cluster.
+   * NOT_ENROLLED: the key is unknown. REVOKED. */
+  'certificate.renew': {
+    request: z.strictObject({
+      certificate: Certificate,
+      directory: Directory,
+      revocations: Revocations,
+    }),
+    response: Enrolled,
+  },
+
+  // — operator → manager —
+
+  /** A token for one node elsewhere, good once. */
+  'token.create': {
+    request: z.strictObject({
+      roles: Roles,
+      number: z.int().min(1).max(65_535),
+      lifeMs: z.number().min(1_000).max(86_400_000),
+    }),
+    response: z.strictObject({ token: z.string(), notAfterMs: TimeMs }),
+  },
+  /** Ends what the node may do: its sessions end within seconds. `node` is a name or a public key;
+   * all keys of that name are revoked. NOT_FOUND names those that are known. */
+  'node.revoke': {
+    request: z.strictObject({ node: Name }),
+    response: z.strictObject({
+      revoked: z.array(z.strictObject({ name: Name, roles: Roles, publicKey: PublicKey })),
+    }),
+  },
+  /** Begins to replace the key that signs certificates and grants. INVALID_REQUEST: the last
+   * rotation is under way. */
+  'cluster.rotate': {
+    request: Empty,
+    response: z.strictObject({ signingKey: PublicKey, oldUntilMs: TimeMs }),
+  },
+
+  // — client → manager; some of it operator → manager —
 
   /** Opens the repository whose key the client holds; the first key that comes registers itself.
    * NO_SUCH_REPOSITORY: the cluster has a repository and this key is not its key. */
@@ -214,11 +286,18 @@ export const MESSAGES = {
       heartbeatMs: z.number().positive(),
       /** True: send a full block report now. */
       wantsReport: z.boolean(),
+      /** Differs from what the server has: ask for cluster.directory. */
+      trustVersion: Bytes,
     }),
   },
   'server.heartbeat': {
     request: z.strictObject({ number: ServerNumber, load: Load }),
-    response: z.strictObject({ epoch: z.int().min(1), operation: Bytes, wantsReport: z.boolean() }),
+    response: z.strictObject({
+      epoch: z.int().min(1),
+      operation: Bytes,
+      wantsReport: z.boolean(),
+      trustVersion: Bytes,
+    }),
   },
   /** A full block report, in pages of one report id; the last page makes it count. Replicas that
    * the catalog has and the report lacks (or has with another size) are no longer good. */

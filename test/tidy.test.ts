@@ -18,7 +18,7 @@ const RULES: readonly [who: string, ...whom: string[]][] = [
   ['protocol/'],
   ['src/errors.ts'],
   ['src/messages.ts'],
-  ['src/identity/', 'src/errors.ts'],
+  ['src/identity/', 'src/errors.ts', 'src/messages.ts'],
   ['src/rpc/', 'protocol/', 'src/errors.ts', 'src/messages.ts'],
   ['src/perf/', 'protocol/'],
   ['src/chunk/', 'src/errors.ts'],

@@ -50,6 +50,7 @@ export function buildProgram(output: Output, run: Run): Command {
   }
   nodeCommands(command, output)
   clientCommands(command, output)
+  operatorCommands(command, output)
   return program
 }
 
@@ -74,15 +75,78 @@ function nodeCommands(command: Define, output: Output): void {
   command(
     'manager',
     'run the manager',
-    { group, lines: ['holdfast manager --data /srv/holdfast'] },
-    async (settings) => (await import('./commands/node.ts')).runManagerNode(settings, output),
+    {
+      group,
+      lines: ['holdfast manager --data /srv/holdfast', 'holdfast manager --recovery-key FILE'],
+      own: (made) =>
+        made.option('--recovery-key <file>', 'take over from a manager whose machine is lost'),
+    },
+    async (settings, _, options) =>
+      (await import('./commands/node.ts')).runManagerNode(
+        settings,
+        output,
+        wordOf(options.recoveryKey),
+      ),
   )
   command(
     'server <number>',
     'run one server of the config; the first is 1',
-    { group, lines: ['holdfast server 2'] },
-    async (settings, [number = '']) =>
-      (await import('./commands/node.ts')).runServerNode(settings, output, number),
+    { group, lines: ['holdfast server 2', 'holdfast server 5 --join TOKEN'], own: withJoin },
+    async (settings, [number = ''], options) =>
+      (await import('./commands/node.ts')).runServerNode(
+        settings,
+        output,
+        number,
+        joinTokenOf(options),
+      ),
+  )
+}
+
+const withJoin = (made: Command): Command =>
+  made.option(
+    '--join <token>',
+    'become part of a cluster whose manager is elsewhere (or HOLDFAST_JOIN_TOKEN)',
+  )
+
+/** Whoever lists the processes of this machine sees their words: the token must not stay there. */
+function joinTokenOf(options: Options): string | undefined {
+  if (options.join !== undefined) process.title = 'holdfast'
+  return wordOf(options.join) ?? process.env.HOLDFAST_JOIN_TOKEN
+}
+
+function operatorCommands(command: Define, output: Output): void {
+  const group = 'Operate the cluster, where the manager runs:'
+  command(
+    'token <kind> <number>',
+    'let a server or a client on another machine join',
+    {
+      group,
+      lines: ['holdfast token server 5', 'holdfast token client 2 --role backup,restore'],
+      own: (made) =>
+        made
+          .option('--role <roles>', 'of a client: backup, restore, or both with a comma')
+          .option('--hours <number>', 'how long it may be used (default 1, at most 24)'),
+    },
+    async (settings, [kind = '', number = ''], options) =>
+      (await import('./commands/operator.ts')).runToken(settings, output, {
+        kind,
+        number,
+        role: wordOf(options.role),
+        hours: wordOf(options.hours),
+      }),
+  )
+  command(
+    'revoke <node>',
+    'shut a node out, by its name or its public key',
+    { group, lines: ['holdfast revoke server-5', 'holdfast revoke client-2'] },
+    async (settings, [node = '']) =>
+      (await import('./commands/operator.ts')).runRevoke(settings, output, node),
+  )
+  command(
+    'rotate-key',
+    'replace the key that signs certificates; nothing stops meanwhile',
+    { group, lines: ['holdfast rotate-key'] },
+    async (settings) => (await import('./commands/operator.ts')).runRotateKey(settings, output),
   )
 }
 
@@ -91,11 +155,18 @@ function clientCommands(command: Define, output: Output): void {
   command(
     'client [number]',
     'open the terminal screen of a client',
-    { group, lines: ['holdfast client', 'holdfast client 2'] },
-    async (_, [number], options) =>
-      (await import('./commands/client.ts')).runClientScreen(
-        await settle({ ...options, client: number ?? options.client }),
-      ),
+    {
+      group,
+      lines: ['holdfast client', 'holdfast client 2', 'holdfast client 2 --join TOKEN'],
+      own: withJoin,
+    },
+    async (_, [number], options) => {
+      const settings = await settle({ ...options, client: number ?? options.client })
+      const { runClientJoin, runClientScreen } = await import('./commands/client.ts')
+      const token = joinTokenOf(options)
+      if (token === undefined) return await runClientScreen(settings)
+      return await runClientJoin(settings, output, token)
+    },
   )
   command(
     'backup <paths...>',
@@ -203,5 +274,7 @@ const targetOf = (value: string): string => {
 }
 
 const collect = (value: string, known: string[] = []): string[] => [...known, value]
+
+const wordOf = (value: unknown): string | undefined => value as string | undefined
 
 const wordsOf = (value: unknown): string[] => (value as string[] | undefined) ?? []

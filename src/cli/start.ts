@@ -4,6 +4,7 @@ import { canShowScreen, runClientScreen } from './commands/client.ts'
 import { interruptSignal } from './interrupt.ts'
 import { allReady, removePids, startNodes, stopNodes, writePids } from './nodes.ts'
 import { endWithReader, Output } from './output.ts'
+import { remindOfRecoveryKey } from './recovery-reminder.ts'
 import { settle } from './settings.ts'
 
 const READY_MS_MAX = 30_000
@@ -25,6 +26,7 @@ async function start(): Promise<number> {
   try {
     await allReady(nodes, { signal, withinMs: READY_MS_MAX })
     await writePids(settings, nodes)
+    remindOfRecoveryKey(settings.dataDir, output)
     return await runClientScreen(settings, signal)
   } finally {
     output.say('stopping the manager and the servers …')

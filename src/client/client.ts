@@ -1,7 +1,7 @@
 // src/client/client.ts — what can a command or a screen ask of one client?
 import { type Compressor, type RepositoryKeys, zstd } from '../chunk/index.ts'
 import { HoldfastError } from '../errors.ts'
-import type { ResponseOf } from '../messages.ts'
+import type { RequestOf, ResponseOf } from '../messages.ts'
 import type { Clock, PeerAddress, Peers } from '../rpc/index.ts'
 import { type BackupRequest, backup } from './backup/backup.ts'
 import type { BackupSummary, OnEvent, RestoreSummary } from './events.ts'
@@ -118,6 +118,19 @@ export class Client implements AsyncDisposable {
     const { link } = this.#begin(options)
     const deadlineMs = options.deadlineMs ?? STATUS_DEADLINE_MS
     return await link.call('status', {}, { deadlineMs, waitMs: 0 })
+  }
+
+  /** A token for one node elsewhere. Needs the role of an operator, as the two below. */
+  async createToken(request: RequestOf<'token.create'>): Promise<ResponseOf<'token.create'>> {
+    return await this.#begin({}).link.call('token.create', request, { waitMs: 0 })
+  }
+
+  async revoke(node: string): Promise<ResponseOf<'node.revoke'>> {
+    return await this.#begin({}).link.call('node.revoke', { node }, { waitMs: 0 })
+  }
+
+  async rotateClusterKey(): Promise<ResponseOf<'cluster.rotate'>> {
+    return await this.#begin({}).link.call('cluster.rotate', {}, { waitMs: 0 })
   }
 
   async close(): Promise<void> {

@@ -2,8 +2,10 @@
 //
 // Little-endian fields one after the other; times are u48 milliseconds since 1970 UTC; texts have a
 // length byte in front. Readers never throw: past the end they yield zeros and `failed` is set.
+import assert from 'node:assert/strict'
 
 const U48 = 6
+export const TEXT_BYTES_MAX = 255
 
 export class FieldWriter {
   readonly #parts: Buffer[] = []
@@ -30,6 +32,7 @@ export class FieldWriter {
 
   text(value: string): this {
     const bytes = Buffer.from(value)
+    assert.ok(bytes.length <= TEXT_BYTES_MAX, `${bytes.length} bytes are too many for a text`)
     return this.u8(bytes.length).raw(bytes)
   }
 

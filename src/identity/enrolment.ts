@@ -1,130 +1,196 @@
 // src/identity/enrolment.ts — how does a node become part of a cluster?
 //
-// On one machine the data folder is enough: the manager writes DATA/cluster/cluster.json at its
-// first start, and a node that can read it enrols itself. The node keeps a copy in its own folder,
-// so that it knows its cluster, and its manager's key, ever after.
-import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+// On one machine the data folder is enough: the manager writes DATA/cluster/cluster.json at its first
+// start, and a node that can read the join secret in it enrols itself. Elsewhere a token does. Either
+// way the node keeps in its own folder what it has accepted of the cluster (cluster.json), its key
+// (KIND.key) and its certificate (KIND.cert).
 import { join } from 'node:path'
-import { HoldfastError } from '../errors.ts'
-import { encodeCertificate, type Role } from './certificate.ts'
-import { type KeyPair, loadOrCreateKeyPair } from './key-pair.ts'
+import { HoldfastError, isHoldfastError } from '../errors.ts'
+import type { NodeIdentity } from './authority.ts'
+import { decodeCertificate, type Role } from './certificate.ts'
+import { type ClusterFile, readClusterFile, writeClusterFile } from './cluster-file.ts'
+import { loadOrCreateKeyPair } from './key-pair.ts'
 import { makeFolder } from './make-folder.ts'
-import { createWhole } from './whole-file.ts'
-
-export interface Cluster {
-  readonly clusterId: string
-  /** The manager's X25519 public key. */
-  readonly managerKey: Uint8Array
-}
-
-/** Fits the transport's LocalIdentity. */
-export interface NodeIdentity extends KeyPair {
-  readonly certificate: Uint8Array
-}
-
-interface ClusterFile {
-  readonly clusterId: string
-  readonly managerKey: string
-  readonly joinSecret: string
-}
-
-const HOUR_MS = 3_600_000
-const LIFE_MS = { server: 24 * HOUR_MS, client: 24 * HOUR_MS } as const
-const WAIT_MS_DEFAULT = 10_000
-const POLL_MS = 200
-/** A node that starts just before its clock is set back must not be refused. */
-const BACKDATE_MS = HOUR_MS
-
-/** The manager's own identity and cluster; made at its first start. */
-export async function createCluster(options: {
-  dataDir: string
-  name: string
-  wallMs: () => number
-}): Promise<{ identity: NodeIdentity; cluster: Cluster }> {
-  const folder = join(options.dataDir, 'manager')
-  makeFolder(folder, 0o700)
-  makeFolder(join(options.dataDir, 'cluster'), 0o700)
-  const keys = await loadOrCreateKeyPair(join(folder, 'manager.key'))
-  const path = clusterPath(options.dataDir)
-  const managerKey = Buffer.from(keys.publicKey).toString('hex')
-  const fresh = {
-    version: 1,
-    clusterId: randomBytes(16).toString('hex'),
-    managerKey,
-    joinSecret: randomBytes(32).toString('hex'),
-  }
-  await createWhole(path, `${JSON.stringify(fresh, null, 2)}\n`, 0o600)
-  const file = await readClusterFile(path)
-  if (file?.managerKey !== managerKey) {
-    const detail = `${path} names another manager's key than ${folder}; restore the folder that belongs to it`
-    throw new HoldfastError('BAD_FILE', detail)
-  }
-  const who = { roles: ['manager'] as const, name: options.name, number: 0 }
-  const cluster = clusterOf(file)
-  return { identity: identityOf(keys, cluster, who, options.wallMs()), cluster }
-}
+import { type Ask, compareClocks, Member } from './member.ts'
+import { readPrivate } from './private-file.ts'
+import { decodeToken, HOW_TO_GET_A_TOKEN, type Token } from './token.ts'
+import { type Peer, Trust } from './trust.ts'
+import { replaceWhole } from './whole-file.ts'
 
 export interface EnrolOptions {
   readonly dataDir: string
   /** The node's own folder; made when absent. */
   readonly folder: string
+  readonly kind: 'server' | 'client' | 'operator'
   readonly roles: readonly Role[]
   readonly name: string
   readonly number: number
   readonly wallMs: () => number
   /** How long to wait for the manager's folder at the very first start. Default 10 s. */
-  readonly waitMs?: number
-  readonly signal?: AbortSignal
+  readonly waitMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly join?: Join | undefined
 }
 
-/** NOT_ENROLLED: no manager has been here. BAD_FILE: the folder belongs to another cluster. */
-export async function enrol(
-  options: EnrolOptions,
-): Promise<{ identity: NodeIdentity; cluster: Cluster }> {
-  const { dataDir, folder, roles, name, number } = options
-  const pinnedPath = join(folder, 'cluster.json')
-  const pinned = await readClusterFile(pinnedPath)
-  const current = pinned ? await readClusterFile(clusterPath(dataDir)) : await awaitCluster(options)
-  const file = pinned ?? current
-  if (!file) throw notEnrolled(dataDir)
-  if (pinned && current && pinned.clusterId !== current.clusterId) {
-    const detail =
-      `${folder} belongs to cluster ${pinned.clusterId}, but ${dataDir} has cluster ` +
-      `${current.clusterId}; use the data folder that belongs to it`
-    throw new HoldfastError('BAD_FILE', detail)
+export interface Join {
+  readonly token: string
+  /** Dials the manager, lets `work` ask it, hangs up. */
+  readonly withManager: (
+    where: { host: string; port: number; publicKey: Uint8Array },
+    identity: NodeIdentity,
+    work: (peer: Peer, ask: Ask) => Promise<void>,
+  ) => Promise<void>
+}
+
+const WAIT_MS_DEFAULT = 10_000
+const POLL_MS = 200
+
+/** The node as a member of its cluster; its certificate may be missing or have ended, until it has
+ * reached the manager. With a token it has one. NOT_ENROLLED: no manager has been here, and there is
+ * no token. WRONG_CLUSTER: the folder belongs to another cluster. BAD_FILE. With a token also
+ * TOKEN_REFUSED, CLOCK_WRONG, UNREACHABLE. */
+export async function enrol(options: EnrolOptions): Promise<Member> {
+  const { dataDir, folder, kind } = options
+  const paths = {
+    pinned: join(folder, 'cluster.json'),
+    certificate: join(folder, `${kind}.cert`),
+    shared: sharedPath(dataDir),
   }
+  const token = options.join ? decodeToken(options.join.token) : null
+  const pinned = await readClusterFile(paths.pinned)
+  const isAlone = pinned || token
+  const shared = isAlone ? await readClusterFile(paths.shared) : await awaitCluster(options)
+  const known = pinned ?? shared
+  if (!known && !token) throw notEnrolled(dataDir)
+  const isNews = pinned !== null && shared !== null && follow(pinned, shared, options)
+  if (known && token) mustBeSame(known, token, options)
   makeFolder(folder, 0o700)
-  if (!pinned) await createWhole(pinnedPath, `${JSON.stringify(file, null, 2)}\n`, 0o600)
-  const kind = roles.includes('server') ? 'server' : 'client'
   const keys = await loadOrCreateKeyPair(join(folder, `${kind}.key`))
-  const cluster = clusterOf(file)
-  const identity = identityOf(keys, cluster, { roles, name, number }, options.wallMs())
-  return { identity, cluster }
+  let identity = { ...keys, certificate: await readCertificate(paths.certificate, keys.publicKey) }
+  let file = known
+  if (options.join && token && identity.certificate.length === 0) {
+    const joined = await useToken(options, options.join, { token, identity, known })
+    // In this order: with a certificate the token is not looked at again.
+    await writeClusterFile(paths.pinned, { ...joined.file, joinSecret: null })
+    await replaceWhole(paths.certificate, base64(joined.certificate), 0o600)
+    identity = { ...identity, certificate: joined.certificate }
+    file = joined.file
+  }
+  if (!file) throw notEnrolled(dataDir)
+  const { trust, manager } = file
+  const own = (changed: Trust): ClusterFile => ({ trust: changed, joinSecret: null, manager })
+  if (!pinned || isNews) await writeClusterFile(paths.pinned, own(trust))
+  const { roles, name, number, wallMs } = options
+  return new Member(
+    {
+      identity,
+      trust,
+      roles,
+      name,
+      number,
+      wallMs,
+      canEnrol: shared?.joinSecret != null,
+      readJoinSecret: async () => {
+        const current = await readClusterFile(paths.shared)
+        return current?.trust.clusterId === trust.clusterId ? current.joinSecret : null
+      },
+      saveCertificate: (bytes) => replaceWhole(paths.certificate, base64(bytes), 0o600),
+      saveTrust: (changed) => writeClusterFile(paths.pinned, own(changed)),
+    },
+    manager,
+  )
 }
 
-/** A certificate from now on. Made by the node itself until the manager signs. */
-function identityOf(
-  keys: KeyPair,
-  cluster: Cluster,
-  who: { roles: readonly Role[]; name: string; number: number },
-  nowMs: number,
-): NodeIdentity {
-  const lifeMs = who.roles.includes('server') ? LIFE_MS.server : LIFE_MS.client
-  const certificate = encodeCertificate({
-    version: 1,
-    clusterId: cluster.clusterId,
-    publicKey: Buffer.from(keys.publicKey).toString('hex'),
-    ...who,
-    notBeforeMs: Math.max(0, Math.floor(nowMs - BACKDATE_MS)),
-    notAfterMs: Math.floor(nowMs + lifeMs),
-    serial: randomBytes(16).toString('hex'),
+/** True when whoever runs this may enrol through the data folder, as an operator too. */
+export async function canEnrolHere(dataDir: string): Promise<boolean> {
+  return (await readClusterFile(sharedPath(dataDir)))?.joinSecret != null
+}
+
+async function useToken(
+  { roles, name, number, wallMs }: EnrolOptions,
+  { token: text, withManager }: Join,
+  { token, identity, known }: { token: Token; identity: NodeIdentity; known: ClusterFile | null },
+): Promise<{ certificate: Uint8Array; file: ClusterFile }> {
+  const isForUs = token.number === number && token.roles.every((role) => fits(role, roles))
+  if (!isForUs) {
+    const what = token.roles.includes('server') ? 'server' : 'client'
+    const detail = `the token is for ${what} ${token.number}`
+    throw new HoldfastError('TOKEN_REFUSED', `${detail}; ${HOW_TO_GET_A_TOKEN}`)
+  }
+  const { host, port } = token
+  const where = { host, port, publicKey: Buffer.from(token.managerKey, 'hex') }
+  let joined: { certificate: Uint8Array; file: ClusterFile } | null = null
+  await withManager(where, identity, async (peer, ask) => {
+    const news = await ask('cluster.directory', {})
+    compareClocks(wallMs(), news.nowMs)
+    const trust = trustByToken(news.directory, token)
+    if (known) known.trust.learn(news)
+    trust.learn(news)
+    trust.certificate(peer, { nowMs: wallMs(), role: 'manager' })
+    const proof = { kind: 'token' as const, token: text.trim() }
+    const request = { roles: [...token.roles], name, number, proof }
+    const { certificate: signed, ...latest } = await ask('node.enrol', request)
+    const certificate = Uint8Array.from(signed)
+    trust.learn(latest)
+    const { publicKey } = identity
+    trust.certificate({ publicKey, certificate }, { nowMs: wallMs() })
+    joined = { certificate, file: { trust, joinSecret: null, manager: { host, port } } }
   })
-  return { ...keys, certificate }
+  if (!joined) throw new HoldfastError('INTERNAL', 'the manager was not asked')
+  return joined
+}
+
+/** A server's token is for a server; a client's for any of a client's roles. */
+const fits = (role: Role, roles: readonly Role[]): boolean =>
+  roles.includes('server') ? role === 'server' : role === 'backup' || role === 'restore'
+
+/** The transport has proven that this comes from the manager that the token names. */
+function trustByToken(directory: Uint8Array, token: Token): Trust {
+  const detail = "the manager's keys are not those in the token"
+  const trust = tryTrust(directory)
+  const { clusterId, managerKey, signingKeys } = trust?.directory ?? {}
+  if (clusterId !== undefined && clusterId !== token.clusterId) {
+    throw new HoldfastError('WRONG_CLUSTER', `${detail}: it is of cluster ${clusterId}`)
+  }
+  if (!trust || managerKey !== token.managerKey || !signingKeys?.includes(token.signingKey)) {
+    throw new HoldfastError('TOKEN_REFUSED', `${detail}; ${HOW_TO_GET_A_TOKEN}`)
+  }
+  return trust
+}
+
+function tryTrust(directory: Uint8Array): Trust | null {
+  try {
+    return Trust.from(directory)
+  } catch {
+    return null
+  }
+}
+
+/** Learns what the manager has written into the data folder since. True when there was anything. */
+function follow(pinned: ClusterFile, shared: ClusterFile, options: EnrolOptions): boolean {
+  try {
+    return pinned.trust.learn(shared.trust.news)
+  } catch (error) {
+    if (!isHoldfastError(error, 'WRONG_CLUSTER')) throw error
+    const [own, other] = [pinned.trust.clusterId, shared.trust.clusterId]
+    const detail =
+      own === other
+        ? error.detail
+        : `${options.folder} belongs to cluster ${own}, but ${options.dataDir} has cluster ` +
+          `${other}; use the data folder that belongs to it`
+    throw new HoldfastError('WRONG_CLUSTER', detail, { cause: error })
+  }
+}
+
+function mustBeSame(known: ClusterFile, token: Token, { folder }: EnrolOptions): void {
+  if (known.trust.clusterId === token.clusterId) return
+  const detail = `the token is for cluster ${token.clusterId}, but ${folder} belongs to cluster `
+  const advice = 'use another --data folder, or a token of that cluster'
+  throw new HoldfastError('WRONG_CLUSTER', `${detail}${known.trust.clusterId}; ${advice}`)
 }
 
 async function awaitCluster(options: EnrolOptions): Promise<ClusterFile | null> {
-  const path = clusterPath(options.dataDir)
+  const path = sharedPath(options.dataDir)
   const endMs = performance.now() + (options.waitMs ?? WAIT_MS_DEFAULT)
   for (;;) {
     const file = await readClusterFile(path)
@@ -135,50 +201,23 @@ async function awaitCluster(options: EnrolOptions): Promise<ClusterFile | null> 
   }
 }
 
-async function readClusterFile(path: string): Promise<ClusterFile | null> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw new HoldfastError('BAD_FILE', `${path} cannot be read: ${String(error)}`, {
-      cause: error,
-    })
-  }
-  const bad = (): never => {
-    throw new HoldfastError('BAD_FILE', `${path} is damaged; restore it from a copy`)
-  }
-  try {
-    const { version, clusterId, managerKey, joinSecret } = JSON.parse(text) as Record<
-      string,
-      unknown
-    >
-    const isHex = (value: unknown, digits: number): value is string =>
-      typeof value === 'string' && value.length === digits && /^[0-9a-f]*$/.test(value)
-    if (
-      version !== 1 ||
-      !isHex(clusterId, 32) ||
-      !isHex(managerKey, 64) ||
-      !isHex(joinSecret, 64)
-    ) {
-      return bad()
-    }
-    return { clusterId, managerKey, joinSecret, version } as ClusterFile
-  } catch {
-    return bad()
-  }
+/** Empty when there is none, or it is for another key: the next contact brings a new one. */
+async function readCertificate(path: string, publicKey: Uint8Array): Promise<Uint8Array> {
+  const text = await readPrivate(path)
+  const bytes = Uint8Array.from(Buffer.from(text ?? '', 'base64'))
+  const decoded = decodeCertificate(bytes)
+  const isOurs = decoded.ok && Buffer.from(publicKey).equals(hex(decoded.certificate.publicKey))
+  return isOurs ? bytes : new Uint8Array(0)
 }
 
-const clusterPath = (dataDir: string): string => join(dataDir, 'cluster', 'cluster.json')
-
-const clusterOf = (file: ClusterFile): Cluster => ({
-  clusterId: file.clusterId,
-  managerKey: Uint8Array.from(Buffer.from(file.managerKey, 'hex')),
-})
+const hex = (text: string): Buffer => Buffer.from(text, 'hex')
+const base64 = (bytes: Uint8Array): string => `${Buffer.from(bytes).toString('base64')}\n`
+const sharedPath = (dataDir: string): string => join(dataDir, 'cluster', 'cluster.json')
 
 const notEnrolled = (dataDir: string): HoldfastError =>
   new HoldfastError(
     'NOT_ENROLLED',
     `no manager has started with the data folder ${dataDir} yet; start it with ` +
-      '`holdfast manager` (or `holdfast up`), or give the right folder with --data',
+      '`holdfast manager` (or `holdfast up`), give the right folder with --data, or, when the ' +
+      `manager is on another machine, ${HOW_TO_GET_A_TOKEN}`,
   )

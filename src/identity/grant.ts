@@ -4,10 +4,11 @@
 //   u8 has (1 blob, 2 session) | 32 B blob id | 16 B session id | u48 size | u48 not before |
 //   u48 not after | 64 B signature
 //
-// The signature is 64 zero bytes until the manager signs; all else is checked.
+// Signed by the cluster's key: a server checks it without asking the manager.
 import { HoldfastError } from '../errors.ts'
 import { FieldReader, FieldWriter } from './byte-fields.ts'
-import { CLOCK_SLACK_MS, SIGNATURE_BYTES } from './certificate.ts'
+import { CLOCK_SLACK_MS } from './certificate.ts'
+import { SIGNATURE_BYTES, type SigningKey } from './signing.ts'
 
 const KINDS = ['store', 'replicate', 'fetch'] as const
 export type GrantKind = (typeof KINDS)[number]
@@ -39,9 +40,9 @@ const HAS_SESSION = 2
 const NO_BLOB = '00'.repeat(32)
 const NO_SESSION = '00'.repeat(16)
 
-export function encodeGrant(grant: Grant): Uint8Array {
+export function signGrant(grant: Grant, key: SigningKey): Uint8Array {
   const has = (grant.blobId ? HAS_BLOB : 0) | (grant.sessionId ? HAS_SESSION : 0)
-  return new FieldWriter()
+  const body = new FieldWriter()
     .u8(VERSION)
     .u8(KINDS.indexOf(grant.kind))
     .hex(grant.clusterId)
@@ -53,8 +54,8 @@ export function encodeGrant(grant: Grant): Uint8Array {
     .u48(grant.sizeBytesMax)
     .u48(grant.notBeforeMs)
     .u48(grant.notAfterMs)
-    .raw(new Uint8Array(SIGNATURE_BYTES))
     .finish()
+  return key.seal('grant', body)
 }
 
 /** Any bytes give a grant or say what is wrong; never throws. */
@@ -93,39 +94,32 @@ export function decodeGrant(bytes: Uint8Array): DecodedGrant {
   }
 }
 
-/** The grant, or GRANT_REFUSED with what does not fit. Repository and subject where they are known:
- * the manager meets grants in the hands of others than those that it gave them to. */
-export function checkGrant(
-  bytes: Uint8Array,
-  expected: {
-    kind: GrantKind
-    clusterId: string
-    repositoryId?: string
-    blobId: string
-    subject?: string
-    nowMs: number
-  },
-): Grant {
-  const { repositoryId, subject } = expected
-  const decoded = decodeGrant(bytes)
+export interface GrantUse {
+  readonly kind: GrantKind
+  readonly clusterId: string
+  /** Repository and subject where they are known: the manager meets grants in the hands of others
+   * than those that it gave them to. */
+  readonly repositoryId?: string
+  readonly blobId: string
+  /** The public key of whoever shows it, 64 hex digits. */
+  readonly subject?: string
+  readonly nowMs: number
+}
+
+/** GRANT_REFUSED with what does not fit. Who signed it is checked by Trust. */
+export function checkGrant(grant: Grant, use: GrantUse): void {
   const refuse = (detail: string): never => {
     throw new HoldfastError('GRANT_REFUSED', detail)
   }
-  if (!decoded.ok) return refuse(decoded.defect)
-  const { grant } = decoded
-  if (grant.kind !== expected.kind)
-    refuse(`it is a ${grant.kind} grant, not a ${expected.kind} one`)
-  if (grant.clusterId !== expected.clusterId) refuse('the grant is of another cluster')
-  if (repositoryId !== undefined && grant.repositoryId !== repositoryId) {
+  const { repositoryId, subject } = use
+  if (grant.kind !== use.kind) refuse(`it is a ${grant.kind} grant, not a ${use.kind} one`)
+  if (grant.clusterId !== use.clusterId) refuse('the grant is of another cluster')
+  if (repositoryId !== undefined && grant.repositoryId !== repositoryId)
     refuse('the grant is for another repository')
-  }
   if (subject !== undefined && grant.subject !== subject) refuse('the grant is for another peer')
-  if (grant.blobId !== null && grant.blobId !== expected.blobId) {
-    refuse('the grant is for another blob')
-  }
-  if (expected.nowMs < grant.notBeforeMs - CLOCK_SLACK_MS) {
+  if (grant.blobId !== null && grant.blobId !== use.blobId) refuse('the grant is for another blob')
+  if (use.nowMs < grant.notBeforeMs - CLOCK_SLACK_MS) {
     refuse('the grant is not valid yet; compare the clocks of manager and server')
   }
-  if (expected.nowMs > grant.notAfterMs + CLOCK_SLACK_MS) refuse('the grant has ended; ask again')
-  return grant
+  if (use.nowMs > grant.notAfterMs + CLOCK_SLACK_MS) refuse('the grant has ended; ask again')
 }

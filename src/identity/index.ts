@@ -1,21 +1,13 @@
 // src/identity/index.ts — who are the nodes, and what are they allowed to do?
-export {
-  type Certificate,
-  checkCertificate,
-  type DecodedCertificate,
-  decodeCertificate,
-  encodeCertificate,
-  ROLES,
-  type Role,
-} from './certificate.ts'
-export {
-  type Cluster,
-  createCluster,
-  type EnrolOptions,
-  enrol,
-  type NodeIdentity,
-} from './enrolment.ts'
+export { type Authority, type NodeIdentity, testimony } from './authority.ts'
+export { type Certificate, decodeCertificate, type Role } from './certificate.ts'
+export { canEnrolHere, type EnrolOptions, enrol, type Join } from './enrolment.ts'
 export { type FolderLock, lockFolder } from './folder-lock.ts'
-export { checkGrant, type DecodedGrant, decodeGrant, encodeGrant, type Grant } from './grant.ts'
-export { type KeyPair, keyPairFrom, loadOrCreateKeyPair } from './key-pair.ts'
+export { type Founded, foundCluster } from './found.ts'
+export { Gate } from './gate.ts'
+export type { Grant } from './grant.ts'
+export { keyPairFrom } from './key-pair.ts'
 export { makeFolder } from './make-folder.ts'
+export type { Ask, Member } from './member.ts'
+export { SessionWatch } from './session-watch.ts'
+export type { Peer, Trust } from './trust.ts'

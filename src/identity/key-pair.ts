@@ -1,8 +1,8 @@
 // src/identity/key-pair.ts — where does a node keep the key that says who it is?
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
 import { HoldfastError } from '../errors.ts'
-import { createWhole } from './whole-file.ts'
+import { readPrivate } from './private-file.ts'
+import { createWhole, replaceWhole } from './whole-file.ts'
 
 /** X25519, raw: 32 bytes each. */
 export interface KeyPair {
@@ -11,7 +11,6 @@ export interface KeyPair {
 }
 
 const KEY_BYTES = 32
-const OTHERS = 0o077
 /** PKCS #8 wrapping of a raw X25519 secret key (RFC 8410 §7). */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex')
 const FILE_HEAD = 'holdfast node key v1: who has this file can pose as this node\n'
@@ -27,17 +26,17 @@ export async function loadOrCreateKeyPair(path: string): Promise<KeyPair> {
   return made
 }
 
+/** Null when there is no such file. */
+export const loadKeyPair = (path: string): Promise<KeyPair | null> => readKey(path)
+
+/** Writes a key that was not made here. */
+export async function replaceKeyPair(path: string, { secretKey }: KeyPair): Promise<void> {
+  await replaceWhole(path, `${FILE_HEAD}${Buffer.from(secretKey).toString('hex')}\n`, 0o600)
+}
+
 async function readKey(path: string): Promise<KeyPair | null> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-    if (((await stat(path)).mode & OTHERS) !== 0) {
-      throw new HoldfastError('BAD_FILE', `others can read ${path}; run: chmod 600 ${path}`)
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
-  }
+  const text = await readPrivate(path)
+  if (text === null) return null
   const hex = text.startsWith(FILE_HEAD) ? text.slice(FILE_HEAD.length).trim() : ''
   if (!/^[0-9a-f]{64}$/.test(hex)) {
     const detail = `${path} is no key file; restore it from a copy, or remove it to make a new key`

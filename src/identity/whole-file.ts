@@ -1,6 +1,6 @@
 // src/identity/whole-file.ts — how does a small file come to be either whole or absent?
 import { randomBytes } from 'node:crypto'
-import { link, open, unlink } from 'node:fs/promises'
+import { link, open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /** Makes the file unless it exists; of several processes at once one wins, and all then see its
@@ -17,6 +17,18 @@ export async function createWhole(path: string, text: string, mode: number): Pro
   }
   await syncFolder(dirname(path))
   return true
+}
+
+/** Puts the text in place of what was there, if anything. Synced, name included. */
+export async function replaceWhole(path: string, text: string, mode: number): Promise<void> {
+  const temporary = await writeTemporary(path, text, mode)
+  try {
+    await rename(temporary, path)
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined)
+    throw error
+  }
+  await syncFolder(dirname(path))
 }
 
 async function writeTemporary(path: string, text: string, mode: number): Promise<string> {

@@ -1,7 +1,7 @@
 // src/manager/main.ts — how does the manager run as a process of its own?
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
-import { createCluster, lockFolder, makeFolder } from '../identity/index.ts'
+import { foundCluster, lockFolder, makeFolder } from '../identity/index.ts'
 import {
   createEndpoint,
   type Log,
@@ -36,11 +36,15 @@ export interface RunManagerOptions {
   readonly records?: Records
   /** Ends the manager. */
   readonly signal: AbortSignal
+  /** Makes this the successor of a manager that is lost. */
+  readonly recoveryKeyPath?: string | undefined
+  /** What the operator must know, once: at the first start, and after a recovery. */
+  readonly onNotice?: (notice: string) => void
   readonly onReady?: (what: { name: string; host: string; port: number }) => void
 }
 
 /** Resolves when `signal` has fired and everything is closed. Rejects with DATA_FOLDER_LOCKED,
- * BAD_FILE, PORT_IN_USE. */
+ * BAD_FILE, PORT_IN_USE, WRONG_CLUSTER, BAD_USAGE (a recovery key, and nothing is lost). */
 export async function runManager(options: RunManagerOptions): Promise<void> {
   const { config, dataDir, log, signal } = options
   const { name, host, port, bind } = config.manager
@@ -51,11 +55,21 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
   ends.defer(() => lock.release())
 
   const wallMs = (): number => systemClock.wallMs()
-  const { identity, cluster } = await createCluster({ dataDir, name, wallMs })
+  const { recoveryKeyPath } = options
+  const { authority, notices } = await foundCluster({
+    dataDir,
+    name,
+    wallMs,
+    ...(recoveryKeyPath !== undefined && { recoveryKeyPath }),
+  })
+  for (const notice of notices) {
+    log.warn(notice)
+    options.onNotice?.(notice)
+  }
   const where = { host: bind?.host ?? host, port: bind?.port ?? port }
   const endpoint = await createEndpoint({
     bind: where,
-    identity,
+    identity: authority.identity(),
     ...recordsInto(options.records, log),
   }).catch((error) => {
     throw listenError(error, where)
@@ -64,7 +78,8 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
   const manager = await startManager({
     endpoint,
     catalog: openCatalog(join(folder, 'catalog.sqlite')),
-    clusterId: cluster.clusterId,
+    authority,
+    where: { host, port },
     clock: systemClock,
     random: systemRandom,
     log,
@@ -73,7 +88,7 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
     ...(limits?.reserveBytes !== undefined && { reserveBytes: limits.reserveBytes }),
   })
   ends.defer(() => manager.stop())
-  log.info('the manager serves', { clusterId: cluster.clusterId, epoch: manager.meta.epoch })
+  log.info('the manager serves', { clusterId: manager.clusterId, epoch: manager.meta.epoch })
   options.onReady?.({ name, host, port })
   if (signal.aborted) return
   await new Promise<void>((stop) => signal.addEventListener('abort', () => stop(), { once: true }))

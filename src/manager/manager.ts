@@ -1,6 +1,6 @@
 // src/manager/manager.ts — who spreads load, confirms replicas and commits snapshots?
 import { HoldfastError } from '../errors.ts'
-import { checkGrant, encodeGrant, type Grant } from '../identity/index.ts'
+import { type Authority, Gate, type Grant } from '../identity/index.ts'
 import {
   type Address,
   type Clock,
@@ -15,8 +15,12 @@ import type { Catalog, CatalogMeta, Quorum, ServerRow, SessionRow } from './cata
 import { Claims } from './claims.ts'
 import { assignBackupServer } from './handlers/backup-server-assign.ts'
 import { abortBackup, beginBackup, touchBackup } from './handlers/backup-session.ts'
+import { renewCertificate } from './handlers/certificate-renew.ts'
 import { locateChunks } from './handlers/chunks-locate.ts'
 import { missingChunks } from './handlers/chunks-missing.ts'
+import { describeCluster, rotateCluster } from './handlers/cluster-directory.ts'
+import { enrolNode } from './handlers/node-enrol.ts'
+import { revokeNode } from './handlers/node-revoke.ts'
 import { storedReplica } from './handlers/replica-stored.ts'
 import { listRepositories, openRepository } from './handlers/repository.ts'
 import { assignServer } from './handlers/server-assign.ts'
@@ -25,10 +29,11 @@ import { reportBlobs } from './handlers/server-report.ts'
 import { commitSnapshot } from './handlers/snapshot-commit.ts'
 import { listSnapshots } from './handlers/snapshots-list.ts'
 import { status } from './handlers/status.ts'
+import { createToken } from './handlers/token-create.ts'
 import type { Log } from './log.ts'
+import { revokedKeys } from './members.ts'
 import { Membership } from './membership.ts'
 import { PendingBlobs } from './pending-blobs.ts'
-import { mayCall } from './roles.ts'
 import { SafeMode } from './safe-mode.ts'
 
 export interface ManagerTiming {
@@ -58,7 +63,9 @@ export const MANAGER_TIMING: ManagerTiming = {
 export interface ManagerOptions {
   readonly endpoint: TransportEndpoint
   readonly catalog: Catalog
-  readonly clusterId: string
+  readonly authority: Authority
+  /** What tokens say of where the manager is. */
+  readonly where: { readonly host: string; readonly port: number }
   readonly clock: Clock
   readonly random: RandomBytes
   readonly log: Log
@@ -71,21 +78,28 @@ export interface ManagerOptions {
 
 const AVOID_MS = 15_000
 const SWEEP_MS = 5_000
+/** It lives for a day; peers that dial have at least half of it before them. */
+const OWN_CERTIFICATE_MS = 6 * 3_600_000
 const RESERVE_BYTES_DEFAULT = 256 * 2 ** 20
 
 export async function startManager(options: ManagerOptions): Promise<Manager> {
-  const { catalog, clusterId } = options
+  const { catalog, authority } = options
+  const { clusterId } = authority
   const meta = await catalog.open(clusterId)
   if (meta.clusterId !== clusterId) {
     const detail = `the catalog belongs to cluster ${meta.clusterId}, this folder to ${clusterId}`
     throw new HoldfastError('BAD_FILE', detail)
   }
   const manager = new Manager(options, meta, await catalog.servers())
+  await manager.applyRevocations()
   manager.start()
   return manager
 }
 
 export class Manager {
+  readonly authority: Authority
+  readonly gate: Gate
+  readonly where: { readonly host: string; readonly port: number }
   readonly catalog: Catalog
   readonly clock: Clock
   readonly log: Log
@@ -105,12 +119,18 @@ export class Manager {
   readonly #options: ManagerOptions
   readonly #sessions = new Map<string, { row: SessionRow; touchedMs: number }>()
   #stopped = false
+  #identityMs: number
 
   constructor(options: ManagerOptions, meta: CatalogMeta, rows: readonly ServerRow[]) {
     this.#options = options
+    this.authority = options.authority
+    this.where = options.where
     this.catalog = options.catalog
     this.clock = options.clock
     this.log = options.log
+    const { trust } = options.authority
+    const wallMs = (): number => this.clock.wallMs()
+    this.gate = new Gate({ trust, side: 'manager', wallMs, log: options.log })
     this.meta = meta
     this.timing = { ...MANAGER_TIMING, ...options.timing }
     this.replicas = options.replicas ?? 2
@@ -118,6 +138,7 @@ export class Manager {
     this.membership = new Membership(this.timing, this.clock.nowMs(), rows)
     this.claims = new Claims(this.timing.claimMs)
     this.safeMode = new SafeMode(this, !meta.isEmpty)
+    this.#identityMs = this.clock.wallMs()
   }
 
   get address(): Address {
@@ -135,6 +156,12 @@ export class Manager {
       (...args: A): R =>
         handler(this, ...args)
     const handlers: Handlers = {
+      'cluster.directory': bind(describeCluster),
+      'node.enrol': bind(enrolNode),
+      'certificate.renew': bind(renewCertificate),
+      'token.create': bind(createToken),
+      'node.revoke': bind(revokeNode),
+      'cluster.rotate': bind(rotateCluster),
       'repository.open': bind(openRepository),
       'repository.list': bind(listRepositories),
       'backup.begin': bind(beginBackup),
@@ -152,9 +179,12 @@ export class Manager {
       'backup-server.assign': bind(assignBackupServer),
       'replica.stored': bind(storedReplica),
     }
-    const authorize = (method: Parameters<typeof mayCall>[1], peer: PeerIdentity): void =>
-      mayCall(peer, method, { clusterId: this.#options.clusterId, nowMs: this.clock.wallMs() })
-    serve(session, handlers, { clock: this.clock, log: this.log, authorize })
+    this.gate.watch(session)
+    serve(session, handlers, {
+      clock: this.clock,
+      log: this.log,
+      authorize: (method, from) => this.gate.authorize(method, from),
+    })
   }
 
   /** Sessions that nobody touched lapse; their pins and claims go. */
@@ -170,6 +200,7 @@ export class Manager {
     this.pending.lapse(this.clock.nowMs() - this.timing.grantMs)
     const nowMs = this.clock.wallMs()
     try {
+      await this.#tendIdentity(nowMs)
       const active = [...this.#sessions.values()].filter((s) => s.touchedMs > s.row.touchedMs)
       await this.catalog.touchSessions(
         active.map((s) => s.row.sessionId),
@@ -185,6 +216,25 @@ export class Manager {
     } catch (error) {
       if (!this.#stopped) this.log.error('cleaning up sessions failed', { error: String(error) })
     }
+  }
+
+  /** The catalog knows for ever who is revoked; nodes are told of keys that could still be shown. */
+  async applyRevocations(): Promise<void> {
+    const members = await this.catalog.members()
+    for (const { publicKey, revokedMs } of members) {
+      if (revokedMs !== null) this.membership.retire(publicKey)
+    }
+    const keys = revokedKeys(members, this.clock.wallMs())
+    const listed = this.authority.trust.revokedKeys
+    if (keys.length === listed.size && keys.every((key) => listed.has(key))) return
+    await this.authority.revoke(keys)
+  }
+
+  async #tendIdentity(nowMs: number): Promise<void> {
+    await this.authority.tend()
+    if (nowMs - this.#identityMs < OWN_CERTIFICATE_MS && nowMs >= this.#identityMs) return
+    this.#identityMs = nowMs
+    this.#options.endpoint.setIdentity(this.authority.identity())
   }
 
   get quorum(): Quorum {
@@ -234,29 +284,16 @@ export class Manager {
 
   // — grants —
 
+  /** Signed permission for one peer, from now on. */
   grant(
-    kind: 'store' | 'replicate' | 'fetch',
-    fields: {
-      repositoryId: string
-      subject: string
-      blobId?: string
-      sessionId?: string
-      sizeBytesMax?: number
-    },
+    kind: Grant['kind'],
+    fields: Pick<Grant, 'repositoryId' | 'subject'> &
+      Partial<Pick<Grant, 'blobId' | 'sessionId' | 'sizeBytesMax'>>,
   ): Uint8Array {
-    const nowMs = this.clock.wallMs()
-    return encodeGrant({
-      version: 1,
-      kind,
-      clusterId: this.#options.clusterId,
-      repositoryId: fields.repositoryId,
-      subject: fields.subject,
-      blobId: fields.blobId ?? null,
-      sessionId: fields.sessionId ?? null,
-      sizeBytesMax: fields.sizeBytesMax ?? 0,
-      notBeforeMs: nowMs,
-      notAfterMs: nowMs + this.timing.grantMs,
-    })
+    const notBeforeMs = this.clock.wallMs()
+    const notAfterMs = notBeforeMs + this.timing.grantMs
+    const anything = { blobId: null, sessionId: null, sizeBytesMax: 0 }
+    return this.authority.grant({ kind, ...anything, ...fields, notBeforeMs, notAfterMs })
   }
 
   /** The grant that a server shows, which the manager gave to somebody. GRANT_REFUSED unless it is
@@ -265,9 +302,9 @@ export class Manager {
     grant: Uint8Array,
     wanted: { kind: 'store' | 'replicate'; blobId: string; sizeBytes: number },
   ): Grant {
-    const { clusterId } = this
     const { kind, blobId, sizeBytes } = wanted
-    const checked = checkGrant(grant, { kind, clusterId, blobId, nowMs: this.clock.wallMs() })
+    const { trust } = this.authority
+    const checked = trust.grant(grant, { kind, blobId, nowMs: this.clock.wallMs() })
     if (checked.blobId === null || sizeBytes > checked.sizeBytesMax) {
       throw new HoldfastError('GRANT_REFUSED', 'the grant is for no blob of that size')
     }
@@ -275,7 +312,7 @@ export class Manager {
   }
 
   get clusterId(): string {
-    return this.#options.clusterId
+    return this.authority.clusterId
   }
 
   /** Somebody could not use these servers just now. */

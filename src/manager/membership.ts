@@ -33,6 +33,8 @@ export interface Member {
 export class Membership {
   readonly #members = new Map<number, Member>()
   readonly #timing: MembershipTiming
+  /** Keys of servers that were revoked: their copies count no more, as if they were dead. */
+  readonly #retired = new Set<string>()
   /** Silence counts from here for servers that this manager has not heard yet. */
   readonly #startedMs: number
 
@@ -99,7 +101,13 @@ export class Membership {
     return member
   }
 
+  /** The server of this key is shut out; another key may take its number. */
+  retire(publicKey: string): void {
+    this.#retired.add(publicKey)
+  }
+
   state(member: Member, nowMs: number): ServerState {
+    if (this.#retired.has(member.publicKey)) return 'retired'
     const silentMs = nowMs - (member.heardMs ?? this.#startedMs)
     if (silentMs >= this.#timing.deadMs) return 'dead'
     const suspectMs = this.#timing.heartbeatMs * this.#timing.suspectAfterMissed
@@ -111,9 +119,13 @@ export class Membership {
     return this.all.filter((member) => this.state(member, nowMs) === 'up')
   }
 
-  /** Servers whose replicas count: all that are not dead. */
+  /** Servers whose replicas count: all that are neither dead nor retired. */
   live(nowMs: number): number[] {
-    return this.all.filter((m) => this.state(m, nowMs) !== 'dead').map((m) => m.number)
+    return this.all.filter((m) => this.isLive(m, nowMs)).map((m) => m.number)
+  }
+
+  isLive(member: Member, nowMs: number): boolean {
+    return !['dead', 'retired'].includes(this.state(member, nowMs))
   }
 
   address(number: number): ServerAddress | null {

@@ -27,7 +27,7 @@ export class SafeMode {
     if (!this.#isOn) return
     const { membership, clock, log } = this.#manager
     const nowMs = clock.nowMs()
-    const awaited = membership.all.filter((m) => membership.state(m, nowMs) !== 'dead')
+    const awaited = membership.all.filter((m) => membership.isLive(m, nowMs))
     if (awaited.length === 0 || !awaited.every((member) => member.hasReported)) return
     this.#isOn = false
     log.info('safe mode is over: every server has reported', { servers: awaited.length })

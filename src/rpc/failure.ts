@@ -19,7 +19,7 @@ const ROWS: Partial<Record<TransportErrorCode, Row>> = {
     'it is stopping or busy, or runs another version of holdfast; try again',
   ],
   ERR_HOLDFAST_WRONG_PEER: [
-    'NOT_ALLOWED',
+    'WRONG_CLUSTER',
     'the node at {where} has another key than the one expected',
     'check that host and port in the config, and --data, are of the same cluster',
   ],

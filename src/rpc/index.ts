@@ -16,8 +16,11 @@ export type {
   TransportStream,
 } from '../../protocol/types.ts'
 export { type CallOptions, type CallResult, call } from './call.ts'
+export { dial } from './dial.ts'
+export { failureOf } from './failure.ts'
 export type { Log, RpcLog } from './log.ts'
 export { Peers, type PeersOptions } from './peers.ts'
 export { type Records, recordsInto } from './records.ts'
 export { type Reply, reply, type WithBody } from './reply.ts'
 export { type Handlers, type IncomingCall, type ServeOptions, serve } from './serve.ts'
+export { visitor } from './visit.ts'

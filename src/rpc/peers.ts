@@ -4,6 +4,7 @@ import { HoldfastError, isHoldfastError } from '../errors.ts'
 import type { Method, RequestOf } from '../messages.ts'
 import { unlessAborted } from './body.ts'
 import { type CallOptions, type CallResult, call } from './call.ts'
+import { dial } from './dial.ts'
 import { cancelledBy, failureOf } from './failure.ts'
 import type { RpcLog } from './log.ts'
 
@@ -11,6 +12,12 @@ export interface PeersOptions {
   readonly endpoint: TransportEndpoint
   readonly clock: Clock
   readonly log: RpcLog
+  /** Called before each dial: to have a certificate that the other end will take. */
+  readonly prepare?: (to: PeerAddress) => Promise<void>
+  /** Called with each new session before it is used; rejects to refuse it. */
+  readonly admit?: (session: Session, to: PeerAddress) => Promise<void>
+  /** Another key that a node at that address may have by now; null: none. */
+  readonly successorOf?: (to: PeerAddress) => Uint8Array | null
 }
 
 /** A node that is there answers a handshake within a round trip or two. */
@@ -34,6 +41,8 @@ export class Peers {
   readonly #options: PeersOptions
   readonly #peers = new Map<string, Peer>()
   readonly #closing = new AbortController()
+  /** Sessions that show the certificate that we have now. */
+  #fresh = new WeakSet<Session>()
 
   constructor(options: PeersOptions) {
     this.#options = options
@@ -89,7 +98,7 @@ export class Peers {
     to: PeerAddress,
     options: { signal?: AbortSignal | undefined; deadlineMs?: number | null | undefined },
   ): Promise<Session> {
-    if (peer.session?.isOpen) return peer.session
+    if (peer.session?.isOpen && this.#fresh.has(peer.session)) return peer.session
     const { signal, deadlineMs } = options
     if (signal?.aborted) throw cancelledBy(signal, 'the call')
     if (this.#closing.signal.aborted) throw this.#closing.signal.reason
@@ -125,7 +134,11 @@ export class Peers {
     this.#closing.signal.addEventListener('abort', stop, { once: true })
     const timer = clock.setTimer(stop, DIAL_MS_MAX)
     try {
-      const session = await endpoint.connect(to, { signal: attempt.signal })
+      await this.#options.prepare?.(to)
+      const successorKey = this.#options.successorOf?.(to)
+      const session = await dial(endpoint, to, { signal: attempt.signal, clock, successorKey })
+      await this.#admit(session, to)
+      this.#fresh.add(session)
       peer.session = session
       peer.backoffMs = 0
       void session.closed.then(() => {
@@ -136,12 +149,27 @@ export class Peers {
       peer.backoffMs = Math.min(BACKOFF_MS_MAX, Math.max(BACKOFF_MS_MIN, peer.backoffMs * 2))
       peer.notBeforeMs = clock.nowMs() + peer.backoffMs
       if (this.#closing.signal.aborted) throw this.#closing.signal.reason
+      if (error instanceof HoldfastError) throw error
       if (attempt.signal.aborted) throw unreachable(to, error)
       throw failureOf(error, `${to.host}:${to.port}`)
     } finally {
       timer.cancel()
       this.#closing.signal.removeEventListener('abort', stop)
     }
+  }
+
+  async #admit(session: Session, to: PeerAddress): Promise<void> {
+    try {
+      await this.#options.admit?.(session, to)
+    } catch (error) {
+      session.destroy()
+      throw error
+    }
+  }
+
+  /** This node has another certificate: new calls dial anew, those under way end where they are. */
+  renew(): void {
+    this.#fresh = new WeakSet()
   }
 
   /** Ends all sessions. Calls under way fail with UNREACHABLE. */

@@ -36,8 +36,8 @@ export type Handlers = {
 export interface ServeOptions {
   readonly clock: Clock
   readonly log: RpcLog
-  /** Throws NOT_ALLOWED when the peer may not send this. */
-  readonly authorize?: (method: Method, peer: PeerIdentity) => void
+  /** Throws a coded error when the peer may not send this. */
+  readonly authorize?: (method: Method, session: Session) => void
 }
 
 /** At once, on one session: a peer that wants more waits. */
@@ -120,7 +120,7 @@ class Incoming {
 
   async #answer(method: Method, raw: unknown, deadlineMs: number | null): Promise<void> {
     const { clock, authorize } = this.#options
-    authorize?.(method, this.#session.peer)
+    authorize?.(method, this.#session)
     const legal = MESSAGES[method].request.safeParse(raw)
     if (!legal.success) {
       throw new HoldfastError('INVALID_REQUEST', `${method}: ${z.prettifyError(legal.error)}`)

@@ -9,6 +9,7 @@ import {
   systemClock,
   systemRandom,
   type TransportEndpoint,
+  visitor,
 } from '../rpc/index.ts'
 import { failpointFrom } from './failpoints.ts'
 import type { Log } from './log.ts'
@@ -49,12 +50,15 @@ export interface RunServerOptions {
   /** Registered with the manager, for the first time in this run. */
   readonly onReady?: (what: { number: number; name: string; host: string; port: number }) => void
   readonly enrolWaitMs?: number
+  /** For a machine that can't read the manager's data folder: `holdfast token` prints it. */
+  readonly joinToken?: string | undefined
   /** Default: HOLDFAST_FAILPOINT of the environment. */
   readonly failpoint?: string
 }
 
 /** Resolves when `signal` has fired and everything is closed. Rejects with BAD_CONFIG (no such
- * number), DATA_FOLDER_LOCKED, NOT_ENROLLED, BAD_FILE, PORT_IN_USE, STORAGE_FAILED. */
+ * number), DATA_FOLDER_LOCKED, NOT_ENROLLED, BAD_FILE, PORT_IN_USE, STORAGE_FAILED; at the first
+ * contact with the manager with WRONG_CLUSTER, CLOCK_WRONG, TOKEN_REFUSED, REVOKED. */
 export async function runServer(options: RunServerOptions): Promise<void> {
   const { config, number, dataDir, log, signal } = options
   const place = config.servers[number - 1]
@@ -81,23 +85,26 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   const usage = await store.usage()
   log.info('store opened', { blobs: usage.blobs, usedBytes: usage.usedBytes })
 
-  const { identity, cluster } = await enrol({
+  const bind = { host: place.bind?.host ?? host, port: place.bind?.port ?? port }
+  const token = options.joinToken
+  const member = await enrol({
     dataDir,
     folder,
+    kind: 'server',
     roles: ['server'],
     name,
     number,
     wallMs: () => systemClock.wallMs(),
-    ...(options.enrolWaitMs === undefined ? {} : { waitMs: options.enrolWaitMs }),
+    waitMs: options.enrolWaitMs,
     signal,
+    join: token === undefined ? undefined : { token, withManager: visitor(bind.host, signal) },
   })
   const statePath = join(folder, 'state.json')
   const state = await FileManagerState.open({ fs: realFileSystem, path: statePath, nowMs })
-  mustBeSameCluster(state.highest?.clusterId, cluster.clusterId, folder)
+  mustBeSameCluster(state.highest?.clusterId, member.trust.clusterId, folder)
 
-  const bind = { host: place.bind?.host ?? host, port: place.bind?.port ?? port }
   const records = recordsInto(options.records, log)
-  const endpoint = await listen({ bind, identity, ...records }, number)
+  const endpoint = await listen({ bind, identity: member.identity, ...records }, number)
   ends.defer(() => endpoint.close())
   const server = await startServer({
     number,
@@ -107,8 +114,8 @@ export async function runServer(options: RunServerOptions): Promise<void> {
     store,
     state,
     endpoint,
-    manager: { ...config.manager, publicKey: cluster.managerKey },
-    clusterId: cluster.clusterId,
+    manager: member.managerAt(config.manager),
+    member,
     clock: systemClock,
     random: systemRandom,
     log,
@@ -124,7 +131,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
     () => options.onReady?.({ number, name, host, port }),
     () => {}, // stopped before
   )
-  await aborted(signal)
+  await Promise.race([aborted(signal), server.refused])
 }
 
 async function listen(
@@ -147,7 +154,7 @@ async function listen(
 function mustBeSameCluster(seen: string | undefined, now: string, folder: string): void {
   if (seen === undefined || seen === now) return
   const detail = `${folder} belongs to cluster ${seen}, not ${now}: use another --data folder`
-  throw new HoldfastError('DATA_FOLDER_LOCKED', detail)
+  throw new HoldfastError('WRONG_CLUSTER', detail)
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

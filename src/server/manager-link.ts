@@ -4,11 +4,13 @@
 // Heartbeats overlap (the deadline is longer than the period), so a manager that dies is noticed
 // after two of them, not after the sum of their deadlines. Requests wait for the registration.
 import { HoldfastError, isHoldfastError } from '../errors.ts'
+import type { Ask, Member } from '../identity/index.ts'
 import type { Method, RequestOf, ResponseOf } from '../messages.ts'
 import {
   type Clock,
   call,
-  type PeerAddress,
+  dial,
+  failureOf,
   type Session,
   type TransportEndpoint,
 } from '../rpc/index.ts'
@@ -18,11 +20,13 @@ import type { ServerTiming } from './timing.ts'
 import { childController, sleep } from './waiting.ts'
 
 const MISSES_MAX = 2
+/** Nothing here ends by waiting: a person must do something. */
+const FINAL = new Set(['WRONG_CLUSTER', 'CLOCK_WRONG', 'NOT_ENROLLED', 'REVOKED'])
 
 export interface ManagerLinkOptions {
   readonly endpoint: TransportEndpoint
-  readonly manager: PeerAddress
-  readonly clusterId: string
+  readonly manager: { readonly host: string; readonly port: number }
+  readonly member: Member
   readonly clock: Clock
   readonly log: Log
   readonly timing: ServerTiming
@@ -43,15 +47,19 @@ export class ManagerLink {
   #reporting = false
   #reportWanted = false
   #wasUp = true
+  #isTended = true
   /** When the last registration succeeded, on the clock. */
   knownSinceMs = -Infinity
   /** Why the manager at that address is not ours, or null. */
   refusal: string | null = null
   readonly ready = Promise.withResolvers<void>()
+  /** Rejects when the first contact fails for a reason that stays. */
+  readonly refused = Promise.withResolvers<never>()
 
   constructor(options: ManagerLinkOptions) {
     this.#options = options
-    this.ready.promise.catch(() => {}) // nobody has to wait for it
+    this.ready.promise.catch(() => {}) // nobody has to wait for them
+    this.refused.promise.catch(() => {})
   }
 
   start(): void {
@@ -119,6 +127,7 @@ export class ManagerLink {
           session.destroy()
         }
       } catch (error) {
+        this.#judge(error)
         this.#complain(error)
       }
       const pauseMs = this.refusal ? timing.refusedMs : delayMs
@@ -130,28 +139,47 @@ export class ManagerLink {
   }
 
   async #dial(): Promise<Session> {
-    const { clock, endpoint, manager, timing } = this.#options
+    const { clock, endpoint, manager, member, timing } = this.#options
+    const { managerKey, successorKey } = member.trust.directory
     using attempt = childController(this.#stopping.signal)
     const timer = clock.setTimer(() => attempt.abort(), timing.dialMs)
+    const { signal } = attempt
+    const keys = { to: Buffer.from(managerKey, 'hex'), successor: Buffer.from(successorKey, 'hex') }
+    const to = { host: manager.host, port: manager.port, publicKey: keys.to }
+    const session = await dial(endpoint, to, { signal, clock, successorKey: keys.successor })
+      .catch((error) => {
+        throw failureOf(error, this.#where)
+      })
+      .finally(() => timer.cancel())
     try {
-      return await endpoint.connect(manager, { signal: attempt.signal })
-    } finally {
-      timer.cancel()
+      await member.admitManager(session, this.#askOn(session))
+      return session
+    } catch (error) {
+      session.destroy()
+      throw error
     }
   }
 
+  #askOn(session: Session): Ask {
+    const { clock, timing } = this.#options
+    const deadlineMs = timing.heartbeatDeadlineMs
+    const signal = this.#stopping.signal
+    return (method, request) => ask(session, method, request, { clock, deadlineMs, signal })
+  }
+
   async #register(session: Session): Promise<ResponseOf<'server.register'>> {
-    const { clock, clusterId, log, registration, state, timing } = this.#options
+    const { clock, log, member, registration, state, timing } = this.#options
+    const { clusterId } = member.trust
     const answer = await ask(session, 'server.register', await registration(), {
       clock,
       deadlineMs: timing.heartbeatDeadlineMs,
       signal: this.#stopping.signal,
     })
     if (answer.clusterId !== clusterId) {
-      this.refusal =
+      const detail =
         `the manager at ${this.#where} belongs to cluster ${answer.clusterId}, ` +
         `this server to ${clusterId}: check the config, or the data folder`
-      throw new HoldfastError('NOT_ALLOWED', this.refusal)
+      throw new HoldfastError('WRONG_CLUSTER', detail)
     }
     this.refusal = null
     const older = await state.note({ clusterId, epoch: answer.epoch, operation: answer.operation })
@@ -159,6 +187,7 @@ export class ManagerLink {
     this.#session = session
     this.knownSinceMs = this.#options.clock.nowMs()
     this.#wasUp = true
+    this.refused.resolve(new Promise<never>(() => {})) // never, from now on
     log.info('registered with the manager', { epoch: answer.epoch })
     this.#registered.resolve(session)
     this.ready.resolve()
@@ -190,13 +219,27 @@ export class ManagerLink {
   }
 
   async #beatOnce(session: Session, deadlineMs: number, signal: AbortSignal): Promise<void> {
-    const { clock, clusterId, heartbeat, log, state } = this.#options
+    const { clock, heartbeat, log, member, state } = this.#options
     const request = await heartbeat()
     const answer = await ask(session, 'server.heartbeat', request, { clock, deadlineMs, signal })
     if (answer.wantsReport || this.#reportWanted) this.#startReport(session)
-    const { epoch, operation } = answer
+    const { epoch, operation, trustVersion } = answer
+    void this.#tend(session, trustVersion)
+    const { clusterId } = member.trust
     const older = await state.note({ clusterId, epoch, operation })
     if (older) log.warn(older)
+  }
+
+  /** Complains once, not with every heartbeat. */
+  async #tend(session: Session, trustVersion: number): Promise<void> {
+    try {
+      await this.#options.member.tend(this.#askOn(session), trustVersion)
+      this.#isTended = true
+    } catch (error) {
+      const { log } = this.#options
+      if (this.#isTended) log.warn('no news of the cluster yet', { error: String(error) })
+      this.#isTended = false
+    }
   }
 
   #startReport(session: Session): void {
@@ -218,6 +261,13 @@ export class ManagerLink {
     if (this.#session) this.#registered = Promise.withResolvers<Session>()
     this.#registered.promise.catch(() => {})
     this.#session = null
+  }
+
+  #judge(error: unknown): void {
+    this.refusal = null
+    if (!isHoldfastError(error) || !FINAL.has(error.code)) return
+    this.refusal = error.detail
+    this.refused.reject(error)
   }
 
   /** Once per loss, not once per attempt. */

@@ -1,6 +1,6 @@
 // src/server/node.ts — what do all handlers of one server share?
 import { HoldfastError } from '../errors.ts'
-import { checkGrant, type Grant } from '../identity/index.ts'
+import type { Grant, Trust } from '../identity/index.ts'
 import type { RequestOf } from '../messages.ts'
 import type { Clock, IncomingCall, Peers } from '../rpc/index.ts'
 import type { ReportGate } from './block-report.ts'
@@ -16,7 +16,7 @@ import { retryWhilePassing } from './waiting.ts'
 
 export interface ServerNode {
   readonly number: number
-  readonly clusterId: string
+  readonly trust: Trust
   readonly store: BlobStore
   readonly manager: ManagerLink
   readonly peers: Peers
@@ -44,9 +44,8 @@ export function mustBeGranted(
   request: { repositoryId: string; blobId: string; grant: Uint8Array; sizeBytes?: number },
   peerKey: Uint8Array,
 ): void {
-  const grant = checkGrant(request.grant, {
+  const grant = node.trust.grant(request.grant, {
     kind,
-    clusterId: node.clusterId,
     repositoryId: request.repositoryId,
     blobId: request.blobId,
     subject: Buffer.from(peerKey).toString('hex'),

@@ -1,13 +1,14 @@
 // src/server/server.ts — what is a running server made of?
 
 import { HoldfastError } from '../errors.ts'
+import { Gate, type Member } from '../identity/index.ts'
 import type { RequestOf } from '../messages.ts'
 import {
   type Clock,
   type Handlers,
-  type PeerAddress,
   Peers,
   type RandomBytes,
+  type ServeOptions,
   serve,
   type TransportEndpoint,
 } from '../rpc/index.ts'
@@ -38,8 +39,9 @@ export interface ServerOptions {
   readonly state?: ManagerState
   /** Stays open after stop(): whoever opened it closes it. */
   readonly endpoint: TransportEndpoint
-  readonly manager: PeerAddress
-  readonly clusterId: string
+  readonly manager: { readonly host: string; readonly port: number }
+  /** Who this server is, and whose word it believes. */
+  readonly member: Member
   readonly clock: Clock
   readonly random: RandomBytes
   readonly log: Log
@@ -51,6 +53,9 @@ export interface ServerOptions {
 export interface Server {
   /** Resolves at the first registration with the manager; rejects when stopped before. */
   readonly ready: Promise<void>
+  /** Rejects when the first contact shows that this server can't serve here: WRONG_CLUSTER,
+   * CLOCK_WRONG, NOT_ENROLLED, REVOKED. It goes on trying until it is stopped. */
+  readonly refused: Promise<never>
   /** Why the manager that answers is not ours, or null. */
   readonly refusal: string | null
   /** The disk is not as the manager believes: send a full block report soon. */
@@ -66,12 +71,26 @@ const STOP_MS_MAX = 5_000
 /** Serves reads at once, and stores as soon as there is a manager. Memory: storesMax and
  * replicatesMax times 2.5 MiB, fetchBytesMax, and what the store states. */
 export function startServer(options: ServerOptions): Promise<Server> {
-  const { clock, endpoint, log, number } = options
+  const { clock, endpoint, log, member, number } = options
   const timing = { ...DEFAULT_TIMING, ...options.timing }
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const stopping = new AbortController()
-  const gate = new ReportGate()
-  const peers = new Peers({ endpoint, clock, log })
+  const reportGate = new ReportGate()
+  const { trust } = member
+  const gate = new Gate({ trust, side: 'server', wallMs: () => clock.wallMs(), log })
+  const peers = new Peers({
+    endpoint,
+    clock,
+    log,
+    admit: async (session) => {
+      await member.admitServer(session)
+      gate.watch(session)
+    },
+  })
+  member.onIdentity((identity) => {
+    endpoint.setIdentity(identity)
+    peers.renew()
+  })
   const { waitersMax } = limits
   const flights = { takeOverMs: timing.takeOverMs, stopping: stopping.signal }
   const storeSlots = new Slots({ units: limits.storesMax, waitersMax, what: 'blobs to store' })
@@ -85,7 +104,7 @@ export function startServer(options: ServerOptions): Promise<Server> {
   const manager = new ManagerLink({
     endpoint,
     manager: options.manager,
-    clusterId: options.clusterId,
+    member,
     clock,
     log,
     timing,
@@ -103,13 +122,19 @@ export function startServer(options: ServerOptions): Promise<Server> {
           deadlineMs: REPORT_PAGE_MS,
           signal: stopping.signal,
         })
-      const { blobs } = await sendReport({ number, reportId, store: options.store, gate, send })
+      const { blobs } = await sendReport({
+        number,
+        reportId,
+        store: options.store,
+        gate: reportGate,
+        send,
+      })
       log.info('block report sent', { blobs })
     },
   })
   const node: ServerNode = {
     number,
-    clusterId: options.clusterId,
+    trust,
     store: options.store,
     manager,
     peers,
@@ -118,7 +143,7 @@ export function startServer(options: ServerOptions): Promise<Server> {
     limits,
     log,
     reach: options.reach ?? noFailpoints,
-    gate,
+    gate: reportGate,
     trailers: new TrailerCache(options.store),
     storeSlots,
     replicateSlots,
@@ -127,10 +152,15 @@ export function startServer(options: ServerOptions): Promise<Server> {
     replicates: busy.copies,
     stopping: stopping.signal,
   }
-  endpoint.onSession((session) => serve(session, handlersOf(node), { clock, log }))
+  const authorize: ServeOptions['authorize'] = (method, session) => gate.authorize(method, session)
+  endpoint.onSession((session) => {
+    gate.watch(session)
+    serve(session, handlersOf(node), { clock, log, authorize })
+  })
   manager.start()
   return Promise.resolve({
     ready: manager.ready.promise,
+    refused: manager.refused.promise,
     get refusal() {
       return manager.refusal
     },
@@ -141,6 +171,7 @@ export function startServer(options: ServerOptions): Promise<Server> {
       await peers.close()
       await idle(clock, () => busy.stores.size + busy.copies.size === 0)
       await options.state?.save()
+      await member.saved()
     },
   })
 }

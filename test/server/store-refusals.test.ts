@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { call } from '../../src/rpc/index.ts'
 import { MemoryStore } from '../../src/server/store/memory-store.ts'
 import { type Blob, makeBlob } from './support/blobs.ts'
-import { grantFor, identityOf, keyOf } from './support/cast.ts'
+import { addressOf, grantFor, identityOf, keyOf } from './support/cast.ts'
 import { codeOf } from './support/code-of.ts'
 import { inPieces, World } from './support/world.ts'
 
@@ -13,8 +13,10 @@ const blob = makeBlob(21, 900_000)
 
 /** As a primary asks a backup server. */
 async function replicate(world: World, number: number, what: Blob, sizeBytesMax: number) {
-  const session = await world.client(1, number)
-  const { publicKey } = identityOf({ kind: 'client', number: 1 })
+  const identity = identityOf({ kind: 'server', number: 9 })
+  const endpoint = world.network.endpoint({ identity })
+  const session = await endpoint.connect(addressOf({ kind: 'server', number }))
+  const { publicKey } = identity
   const { blobId, bytes } = what
   const wanted = { kind: 'replicate', blobId, subject: keyOf(publicKey), sizeBytesMax } as const
   const grant = grantFor(world, wanted)

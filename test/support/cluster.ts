@@ -141,7 +141,20 @@ export class Cluster {
     environment: Record<string, string> = {},
     node = process.execPath,
   ): Running {
-    const child = spawn(node, [LAUNCHER, ...words, ...this.#where], {
+    return this.#spawn([...words, ...this.#where], environment, node)
+  }
+
+  /** As if on another machine: the same config, with a data folder of its own. */
+  beginAt(data: string, words: string[], environment: Record<string, string> = {}): Running {
+    return this.#spawn([...words, '--config', this.config, '--data', data], environment)
+  }
+
+  #spawn(
+    words: readonly string[],
+    environment: Record<string, string>,
+    node = process.execPath,
+  ): Running {
+    const child = spawn(node, [LAUNCHER, ...words], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...environment },
     })

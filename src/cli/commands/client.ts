@@ -4,6 +4,7 @@ import { runTui } from '../../client-tui/main.ts'
 import { HoldfastError } from '../../errors.ts'
 import { makeDemoFiles } from '../demo-files.ts'
 import { interruptSignal } from '../interrupt.ts'
+import type { Output } from '../output.ts'
 import type { Settings } from '../settings.ts'
 import { withClient } from './with-client.ts'
 
@@ -29,4 +30,18 @@ export async function runClientScreen(
     runTui({ client: opened, files, restoreFolder, signal }),
   )
   return 0
+}
+
+/** Becomes a client of the cluster: the manager answers, and the certificate is on disk. Then the
+ * screen opens, where there is a terminal for it. */
+export async function runClientJoin(
+  settings: Settings,
+  output: Output,
+  joinToken: string,
+): Promise<number> {
+  const signal = interruptSignal()
+  await withClient(settings, { signal, joinToken }, (client) => client.status({ signal }))
+  const { clientName } = settings
+  output.result({ type: 'joined', client: clientName }, `${clientName} has joined the cluster`)
+  return canShowScreen() ? await runClientScreen(settings, signal) : 0
 }

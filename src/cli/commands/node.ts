@@ -6,7 +6,11 @@ import { nodeLog } from '../log.ts'
 import type { Output } from '../output.ts'
 import { type Settings, wholeNumber } from '../settings.ts'
 
-export async function runManagerNode(settings: Settings, output: Output): Promise<number> {
+export async function runManagerNode(
+  settings: Settings,
+  output: Output,
+  recoveryKeyPath?: string,
+): Promise<number> {
   const { config, dataDir, records } = settings
   const { name } = config.manager
   await runManager({
@@ -15,6 +19,8 @@ export async function runManagerNode(settings: Settings, output: Output): Promis
     records,
     log: nodeLog(name),
     signal: interruptSignal(),
+    recoveryKeyPath,
+    onNotice: (notice) => output.say(notice, { type: 'notice' }),
     onReady: (where) => ready(output, where),
   })
   return 0
@@ -24,6 +30,7 @@ export async function runServerNode(
   settings: Settings,
   output: Output,
   word: string,
+  joinToken?: string,
 ): Promise<number> {
   const number = wholeNumber(word, 'server')
   const { config, dataDir, records } = settings
@@ -35,6 +42,7 @@ export async function runServerNode(
     records,
     log: nodeLog(name),
     signal: interruptSignal(),
+    joinToken,
     onReady: (where) => ready(output, where),
   })
   return 0

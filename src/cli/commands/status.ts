@@ -1,5 +1,6 @@
 // src/cli/commands/status.ts — how is the cluster?
 import type { ClusterStatus } from '../../client/index.ts'
+import { canEnrolHere } from '../../identity/index.ts'
 import { formatBytes, plural } from '../format.ts'
 import { interruptSignal } from '../interrupt.ts'
 import type { Output } from '../output.ts'
@@ -14,7 +15,9 @@ const ANSWER_MS = 4_000
 
 /** Answers or fails within 5 s. */
 export async function runStatus(settings: Settings, output: Output): Promise<number> {
-  const options = { signal: interruptSignal(), enrolWaitMs: ENROL_WAIT_MS }
+  // Where the manager's data folder is at hand, whoever asks need not be a client of the config.
+  const asOperator = await canEnrolHere(settings.dataDir)
+  const options = { signal: interruptSignal(), enrolWaitMs: ENROL_WAIT_MS, asOperator }
   const status = await withClient(settings, options, (client) =>
     client.status({ deadlineMs: deadlineMs() }),
   )

@@ -11,6 +11,7 @@ import {
   writePids,
 } from '../nodes.ts'
 import type { Output } from '../output.ts'
+import { remindOfRecoveryKey } from '../recovery-reminder.ts'
 import type { Settings } from '../settings.ts'
 
 /** Until Ctrl-C, SIGTERM, or the end of the last node. A node that does not start ends the others;
@@ -50,6 +51,7 @@ async function serve(
     })
   }
   sayReady(nodes, settings, output)
+  remindOfRecoveryKey(settings.dataDir, output)
   await Promise.race([aborted(signal), Promise.all(nodes.map((node) => node.ended))])
   await removePids(settings)
   return lost > 0 && !signal.aborted ? 1 : 0

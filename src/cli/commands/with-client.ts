@@ -6,7 +6,13 @@ import type { Settings } from '../settings.ts'
 /** Opens the client, runs the work, closes it whatever happens. */
 export async function withClient<T>(
   settings: Settings,
-  options: { signal: AbortSignal; enrolWaitMs?: number; managerWaitMs?: number },
+  options: {
+    signal: AbortSignal
+    enrolWaitMs?: number
+    managerWaitMs?: number
+    asOperator?: boolean
+    joinToken?: string | undefined
+  },
   work: (client: Client) => Promise<T>,
 ): Promise<T> {
   const { config, dataDir, records, clientNumber, clientName } = settings

@@ -1,4 +1,5 @@
 // src/manager/catalog/catalog.ts — what does the manager remember, and what does it promise of it?
+import type { Role } from '../../identity/index.ts'
 import type { SnapshotFields } from '../../messages.ts'
 
 /** Ids are lower-case hex. Every write has reached the disk (fsync) when its promise resolves; one
@@ -13,6 +14,17 @@ export interface Catalog {
 
   servers(): Promise<ServerRow[]>
   putServer(row: ServerRow): Promise<void>
+
+  /** All keys that were ever let in. */
+  members(): Promise<MemberRow[]>
+  member(publicKey: string): Promise<MemberRow | null>
+  /** Adds or changes. False, and nothing changes, when the key is revoked. */
+  putMember(row: Omit<MemberRow, 'revokedMs'>): Promise<boolean>
+  /** For good. Keys that are unknown, or revoked already, stay as they are. */
+  revokeMembers(revocation: { publicKeys: readonly string[]; nowMs: number }): Promise<void>
+  /** True the first time, and again for the same key (its answer got lost). Forgets tokens that
+   * have ended. */
+  useToken(use: TokenUse): Promise<boolean>
 
   addSession(row: SessionRow): Promise<void>
   /** Null when there is none (any more). */
@@ -63,6 +75,24 @@ export interface ServerRow {
   readonly port: number
   readonly publicKey: string
   readonly lastSeenMs: number
+}
+
+export interface MemberRow {
+  /** X25519, 64 hex digits. */
+  readonly publicKey: string
+  readonly name: string
+  readonly number: number
+  readonly roles: Role[]
+  /** When its last certificate ends; as all times here in milliseconds since 1970 UTC. */
+  readonly notAfterMs: number
+  readonly revokedMs: number | null
+}
+
+export interface TokenUse {
+  readonly tokenId: string
+  readonly publicKey: string
+  readonly notAfterMs: number
+  readonly nowMs: number
 }
 
 export interface SessionRow {

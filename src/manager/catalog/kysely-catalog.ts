@@ -10,14 +10,17 @@ import type {
   Catalog,
   CatalogCounts,
   CatalogMeta,
+  MemberRow,
   PinQuery,
   Place,
   ServerRow,
   SessionRow,
   SnapshotCommit,
   SnapshotVerdict,
+  TokenUse,
 } from './catalog.ts'
 import { countBlobs } from './counts.ts'
+import { member, members, putMember, revokeMembers, useToken } from './members.ts'
 import { wellReplicated } from './replication.ts'
 import { migrate, type Tables } from './schema.ts'
 import { endSession, mustBeOpen } from './sessions.ts'
@@ -126,6 +129,26 @@ export class KyselyCatalog implements Catalog {
         .onConflict((conflict) => conflict.column('number').doUpdateSet(changes))
         .execute(),
     )
+  }
+
+  members(): Promise<MemberRow[]> {
+    return members(this.#db)
+  }
+
+  member(publicKey: string): Promise<MemberRow | null> {
+    return member(this.#db, publicKey)
+  }
+
+  putMember(row: Omit<MemberRow, 'revokedMs'>): Promise<boolean> {
+    return this.#writes.run((tx) => putMember(tx, row))
+  }
+
+  async revokeMembers(revocation: { publicKeys: readonly string[]; nowMs: number }) {
+    await this.#writes.run((tx) => revokeMembers(tx, revocation))
+  }
+
+  useToken(use: TokenUse): Promise<boolean> {
+    return this.#writes.run((tx) => useToken(tx, use))
   }
 
   async addSession(row: SessionRow): Promise<void> {

@@ -42,11 +42,21 @@ export interface Tables {
     public_key: Uint8Array
     touched_ms: number
   }
+  /** roles: names with commas between them. */
+  members: {
+    public_key: Uint8Array
+    name: string
+    number: number
+    roles: string
+    not_after_ms: number
+    revoked_ms: number | null
+  }
+  used_tokens: { token_id: Uint8Array; public_key: Uint8Array; not_after_ms: number }
   pins: { session_id: Uint8Array; chunk_id: Uint8Array }
 }
 
 /** Each step runs once, in order, in a transaction; a catalog of a newer version is refused. */
-const MIGRATIONS: readonly ((db: Kysely<Tables>) => Promise<void>)[] = [createTables]
+const MIGRATIONS: readonly ((db: Kysely<Tables>) => Promise<void>)[] = [createTables, createMembers]
 
 export const CATALOG_VERSION = MIGRATIONS.length
 
@@ -105,4 +115,12 @@ async function createTables(db: Kysely<Tables>): Promise<void> {
       primary key (session_id, chunk_id))`,
   ]
   for (const statement of statements) await statement.execute(db)
+}
+
+async function createMembers(db: Kysely<Tables>): Promise<void> {
+  await sql`create table members (public_key blob primary key, name text not null,
+    number integer not null, roles text not null, not_after_ms real not null,
+    revoked_ms real)`.execute(db)
+  await sql`create table used_tokens (token_id blob primary key, public_key blob not null,
+    not_after_ms real not null)`.execute(db)
 }

@@ -8,7 +8,6 @@ import type { RequestOf, ResponseOf } from '../../messages.ts'
 import type { IncomingCall } from '../../rpc/index.ts'
 import type { Manager } from '../manager.ts'
 import type { PendingBlob } from '../pending-blobs.ts'
-import { mustBeServer } from '../roles.ts'
 
 type Request = RequestOf<'replica.stored'>
 type Reply = ResponseOf<'replica.stored'>
@@ -18,7 +17,7 @@ export async function storedReplica(
   request: Request,
   call: IncomingCall<'replica.stored'>,
 ): Promise<Reply> {
-  mustBeServer(call.peer, request.number)
+  manager.gate.mustBeServer(call.session, request.number)
   const { blobId, sizeBytes } = request
   const kind = request.index ? 'store' : 'replicate'
   const { repositoryId } = manager.mustBeGranted(request.grant, { kind, blobId, sizeBytes })

@@ -3,14 +3,13 @@ import { HoldfastError } from '../../errors.ts'
 import type { RequestOf, ResponseOf } from '../../messages.ts'
 import type { IncomingCall } from '../../rpc/index.ts'
 import { keyOf, type Manager } from '../manager.ts'
-import { mustBeServer } from '../roles.ts'
 
 export async function registerServer(
   manager: Manager,
   request: RequestOf<'server.register'>,
   call: IncomingCall<'server.register'>,
 ): Promise<ResponseOf<'server.register'>> {
-  mustBeServer(call.peer, request.number)
+  manager.gate.mustBeServer(call.session, request.number)
   const { load, ...server } = request
   const publicKey = keyOf(call.peer)
   const known = manager.membership.get(server.number)
@@ -32,6 +31,7 @@ export async function registerServer(
     operation: await manager.catalog.operation(),
     heartbeatMs: manager.timing.heartbeatMs,
     wantsReport: member.wantsReport,
+    trustVersion: manager.authority.trust.version,
   }
 }
 
@@ -40,10 +40,11 @@ export async function heartbeat(
   request: RequestOf<'server.heartbeat'>,
   call: IncomingCall<'server.heartbeat'>,
 ): Promise<ResponseOf<'server.heartbeat'>> {
-  mustBeServer(call.peer, request.number)
+  manager.gate.mustBeServer(call.session, request.number)
   const member = manager.membership.heartbeat(request.number, request.load, manager.clock.nowMs())
   if (!member) throw new HoldfastError('NOT_FOUND', 'register first: the manager has restarted')
   member.lastSeenWallMs = manager.clock.wallMs()
   const operation = await manager.catalog.operation()
-  return { epoch: manager.meta.epoch, operation, wantsReport: member.wantsReport }
+  const { version: trustVersion } = manager.authority.trust
+  return { epoch: manager.meta.epoch, operation, wantsReport: member.wantsReport, trustVersion }
 }

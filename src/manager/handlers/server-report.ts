@@ -3,7 +3,6 @@ import { HoldfastError } from '../../errors.ts'
 import type { RequestOf, ResponseOf } from '../../messages.ts'
 import type { IncomingCall } from '../../rpc/index.ts'
 import type { Manager } from '../manager.ts'
-import { mustBeServer } from '../roles.ts'
 
 /** A server with more blobs than this needs another kind of report. */
 const BLOBS_PER_REPORT_MAX = 16_000_000
@@ -13,7 +12,7 @@ export async function reportBlobs(
   request: RequestOf<'server.report'>,
   call: IncomingCall<'server.report'>,
 ): Promise<ResponseOf<'server.report'>> {
-  mustBeServer(call.peer, request.number)
+  manager.gate.mustBeServer(call.session, request.number)
   const member = manager.membership.get(request.number)
   if (!member || member.heardMs === null) throw new HoldfastError('NOT_FOUND', 'register first')
   let report = manager.reports.get(request.number)

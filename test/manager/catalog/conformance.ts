@@ -344,5 +344,47 @@ export function conformance(
     assert.is(await catalog.operation(), 5, 'repository, session, two blobs, one pin')
   })
 
+  const memberOf = (digit: string, notAfterMs = 1_000) => ({
+    publicKey: digit.repeat(64),
+    name: `node-${digit}`,
+    number: 3,
+    roles: ['backup' as const, 'restore' as const],
+    notAfterMs,
+  })
+
+  test('who was let in is remembered; who was revoked is not let in again', async (context) => {
+    const { catalog } = context
+    assert.ok(await catalog.putMember(memberOf('a')))
+    assert.ok(await catalog.putMember(memberOf('b')))
+    assert.ok(await catalog.putMember(memberOf('a', 2_000)), 'another certificate')
+    assert.equal(await catalog.member('a'.repeat(64)), { ...memberOf('a', 2_000), revokedMs: null })
+    assert.is(await catalog.member('c'.repeat(64)), null)
+    const publicKeys = ['a', 'c'].map((digit) => digit.repeat(64))
+    await catalog.revokeMembers({ publicKeys, nowMs: 5 })
+    await catalog.revokeMembers({ publicKeys, nowMs: 6 })
+    assert.not.ok(await catalog.putMember(memberOf('a', 9_000)))
+    await catalog.close()
+    const reopened = await context.reopen()
+    await reopened.open(CLUSTER)
+    assert.equal(await reopened.members(), [
+      { ...memberOf('a', 2_000), revokedMs: 5 },
+      { ...memberOf('b'), revokedMs: null },
+    ])
+  })
+
+  test('a token lets one key in, however often it is shown at once', async ({ catalog }) => {
+    const use = (digit: string, nowMs = 10) =>
+      catalog.useToken({
+        tokenId: '0a'.repeat(16),
+        publicKey: digit.repeat(64),
+        notAfterMs: 100,
+        nowMs,
+      })
+    const answers = await Promise.all(['a', 'b', 'c', 'd'].map((digit) => use(digit)))
+    assert.is(answers.filter(Boolean).length, 1)
+    const winner = ['a', 'b', 'c', 'd'][answers.indexOf(true)] ?? ''
+    assert.ok(await use(winner), 'its answer got lost, it asks again')
+  })
+
   test.run()
 }

@@ -1,7 +1,7 @@
 // test/manager/support/stage.ts — a real manager, and servers and clients that say what a test wants
 import { createHash } from 'node:crypto'
 import { BlobBuilder, BlobReceiver } from '../../../src/chunk/index.ts'
-import { encodeCertificate, type Role } from '../../../src/identity/index.ts'
+import type { Role } from '../../../src/identity/index.ts'
 import type { Catalog } from '../../../src/manager/catalog/catalog.ts'
 import { openCatalogHere } from '../../../src/manager/catalog/open.ts'
 import { type ManagerOptions, startManager } from '../../../src/manager/manager.ts'
@@ -11,6 +11,7 @@ import { silentLog } from '../../../src/server/log.ts'
 import { VirtualClock } from '../../server/support/virtual-clock.ts'
 import { MemoryNetwork } from '../../support/memory-network.ts'
 import { prng } from '../../support/random-tree.ts'
+import { TestAuthority } from '../../support/test-authority.ts'
 
 export const REPOSITORY = 'aa'.repeat(16)
 const CLUSTER = 'c1'.repeat(16)
@@ -52,6 +53,7 @@ export function blobOf(
 
 export class Stage {
   readonly clock = new VirtualClock()
+  readonly signer = signer
   readonly network = new MemoryNetwork({ clock: this.clock })
   readonly #catalog: Catalog = openCatalogHere(':memory:')
   #detach: () => void = () => undefined
@@ -97,13 +99,20 @@ export class Stage {
     await startManager({
       endpoint,
       catalog,
-      clusterId: CLUSTER,
+      authority: await signer.inMemory(() => clock.wallMs()),
+      where: MANAGER,
       clock,
       random: (length) => Uint8Array.from({ length }, () => Math.floor(random() * 256)),
       log: silentLog,
       reserveBytes: 0,
       ...this.#options,
     })
+  }
+
+  /** A session of whoever has this key and shows this certificate. */
+  dial(publicKey: Uint8Array, certificate: Uint8Array): Promise<Session> {
+    const identity = { publicKey, secretKey: new Uint8Array(32), certificate }
+    return this.clock.until(this.network.endpoint({ identity }).connect(MANAGER))
   }
 
   killManager(): void {
@@ -144,21 +153,14 @@ export class Stage {
   }
 }
 
+const signer = new TestAuthority({ clusterId: CLUSTER, managerKey: MANAGER.publicKey })
+
 function identityOf(role: Role, number: number, fill: number) {
   const publicKey = new Uint8Array(32).fill(fill)
   publicKey[0] = number
   if (role === 'manager') publicKey.fill(9)
-  const certificate = encodeCertificate({
-    version: 1,
-    clusterId: CLUSTER,
-    publicKey: Buffer.from(publicKey).toString('hex'),
-    roles: [role],
-    name: `${role} ${number}`,
-    number,
-    notBeforeMs: 0,
-    notAfterMs: 2 ** 47,
-    serial: '05'.repeat(16),
-  })
+  const name = `${role} ${number}`
+  const certificate = signer.certificate(publicKey, { roles: [role], name, number })
   return { publicKey, secretKey: new Uint8Array(32), certificate }
 }
 

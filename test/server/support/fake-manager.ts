@@ -3,7 +3,9 @@ import { HoldfastError } from '../../../src/errors.ts'
 import type { RequestOf, ServerAddress } from '../../../src/messages.ts'
 import { type Clock, type Handlers, serve, type TransportEndpoint } from '../../../src/rpc/index.ts'
 import { silentLog } from '../../../src/server/log.ts'
-import { type Cast, grantFor, keyOf } from './cast.ts'
+import { authority, type Cast, grantFor, keyOf } from './cast.ts'
+
+const TRUST_VERSION = authority.trust().version
 
 /** What a manager keeps on disk: survives the fake one's restart. */
 export class Catalog {
@@ -57,14 +59,15 @@ export class FakeManager {
         this.loads.set(number, request.load)
         const { epoch, operation } = this.catalog
         const { clusterId, wantsReport } = this
-        return { clusterId, epoch, operation, heartbeatMs: 2_000, wantsReport }
+        const trustVersion = TRUST_VERSION
+        return { clusterId, epoch, operation, heartbeatMs: 2_000, wantsReport, trustVersion }
       },
       'server.heartbeat': async ({ number, load }) => {
         this.heartbeats += 1
         if (!this.servers.has(number)) throw new HoldfastError('NOT_FOUND', 'register first')
         this.loads.set(number, load)
         const { epoch, operation } = this.catalog
-        return { epoch, operation, wantsReport: false }
+        return { epoch, operation, wantsReport: false, trustVersion: TRUST_VERSION }
       },
       'server.report': async ({ number, page, blobs }) => {
         const before = page === 0 ? [] : (this.blockReports.get(number) ?? [])

@@ -1,4 +1,5 @@
 // test/server/support/world.ts — a manager, servers and clients in one process, in virtual time
+import type { LocalIdentity } from '../../../protocol/types.ts'
 import type { NoteOf, ResponseOf } from '../../../src/messages.ts'
 import { call, type Session } from '../../../src/rpc/index.ts'
 import { type Log, silentLog } from '../../../src/server/log.ts'
@@ -7,7 +8,16 @@ import { type Server, type ServerOptions, startServer } from '../../../src/serve
 import { MemoryStore } from '../../../src/server/store/memory-store.ts'
 import { MemoryNetwork } from '../../support/memory-network.ts'
 import { type Blob, REPOSITORY_ID } from './blobs.ts'
-import { addressOf, type Cast, grantFor, identityOf, keyOf, type Role } from './cast.ts'
+import {
+  addressOf,
+  authority,
+  type Cast,
+  CLUSTER_ID,
+  grantFor,
+  identityOf,
+  keyOf,
+  type Role,
+} from './cast.ts'
 import { Catalog, FakeManager } from './fake-manager.ts'
 import { type TestClock, VirtualClock } from './virtual-clock.ts'
 
@@ -22,7 +32,7 @@ export interface StoreOptions {
 }
 
 export class World implements Cast {
-  readonly clusterId = 'c1'.repeat(16)
+  readonly clusterId = CLUSTER_ID
   readonly repositoryId = REPOSITORY_ID
   readonly clock: TestClock
   readonly network: MemoryNetwork
@@ -71,7 +81,9 @@ export class World implements Cast {
   async startServer(number: number, options: Partial<ServerOptions> = {}): Promise<Server> {
     const role: Role = { kind: 'server', number }
     const { host, port } = addressOf(role)
-    const endpoint = this.network.endpoint({ identity: identityOf(role), address: { host, port } })
+    const identity = identityOf(role)
+    const endpoint = this.network.endpoint({ identity, address: { host, port } })
+    const { wallMs } = this
     const store =
       this.stores.get(number) ?? new MemoryStore({ capacityBytes: 2 ** 30, reserveBytes: 0 })
     this.stores.set(number, store)
@@ -86,7 +98,7 @@ export class World implements Cast {
       state,
       endpoint,
       manager: addressOf({ kind: 'manager' }),
-      clusterId: this.clusterId,
+      member: authority.member(identity, { roles: ['server'], wallMs }),
       clock: this.clock,
       random: (lengthBytes) => new Uint8Array(lengthBytes).fill(number),
       log: this.#log(number),
@@ -143,6 +155,11 @@ export class World implements Cast {
     const session = endpoint.connect(addressOf({ kind: 'server', number: server }))
     this.#clients.set(key, session)
     return session
+  }
+
+  dial(identity: LocalIdentity, server: number): Promise<Session> {
+    const address = addressOf({ kind: 'server', number: server })
+    return this.clock.until(this.network.endpoint({ identity }).connect(address))
   }
 
   /** The client's process is gone. */

@@ -1,0 +1,105 @@
+// src/identity/gate.ts — may this peer send that message to this node, now?
+import { HoldfastError } from '../errors.ts'
+import type { Method } from '../messages.ts'
+import type { Certificate } from './certificate.ts'
+import { PERMISSIONS, type Side } from './permissions.ts'
+import { type GuardedSession, keyOf, SessionWatch, type WatchLog } from './session-watch.ts'
+import { revoked, type Trust } from './trust.ts'
+
+export interface GateOptions {
+  readonly trust: Trust
+  readonly side: Side
+  readonly wallMs: () => number
+  readonly log: WatchLog
+}
+
+/** One line per refusal would let a peer fill the disk. */
+const LINES_PER_MINUTE_MAX = 60
+const MINUTE_MS = 60_000
+const GOODBYE_MS = 1_000
+
+/** Stands before all handlers of the manager and of a server. */
+export class Gate {
+  readonly #options: GateOptions
+  readonly #watch: SessionWatch
+  /** Issued on the session itself, after its handshake showed an older one or none. */
+  readonly #newer = new WeakMap<GuardedSession, Uint8Array>()
+  #minute = { startMs: 0, lines: 0, hidden: 0 }
+
+  constructor(options: GateOptions) {
+    this.#options = options
+    this.#watch = new SessionWatch(options.trust, options.log)
+  }
+
+  /** The session, whoever dialled it, ends as soon as its peer is revoked. */
+  watch(session: GuardedSession): void {
+    this.#watch.add(session)
+  }
+
+  /** From now on this certificate counts, not the one of the handshake. */
+  renew(session: GuardedSession, certificate: Uint8Array): void {
+    this.#newer.set(session, certificate)
+  }
+
+  /** Throws NOT_ALLOWED, REVOKED or WRONG_CLUSTER, and says so in the log. */
+  authorize(method: Method, session: GuardedSession): void {
+    try {
+      this.#check(method, session)
+    } catch (error) {
+      this.#note(method, session, error)
+      if (this.#watch.isRevoked(session)) this.#sayGoodbye(session)
+      throw error
+    }
+  }
+
+  /** The peer's certificate as it counts now. Throws as authorize() does. */
+  certificate(session: GuardedSession): Certificate {
+    const { publicKey, certificate } = session.peer
+    const peer = { publicKey, certificate: this.#newer.get(session) ?? certificate }
+    return this.#options.trust.certificate(peer, { nowMs: this.#options.wallMs() })
+  }
+
+  /** NOT_ALLOWED unless the peer is the server that it speaks for. */
+  mustBeServer(session: GuardedSession, number: number): void {
+    const certificate = this.certificate(session)
+    if (certificate.number === number && certificate.roles.includes('server')) return
+    const detail = `${certificate.name} is not server ${number}`
+    throw new HoldfastError('NOT_ALLOWED', detail)
+  }
+
+  #check(method: Method, session: GuardedSession): void {
+    const { at, roles } = PERMISSIONS[method]
+    if (at !== this.#options.side) {
+      throw new HoldfastError('NOT_ALLOWED', `${method} is for a ${at}, not for this node`)
+    }
+    if (this.#watch.isRevoked(session)) throw revoked('this node')
+    if (roles === 'anyone') return
+    const certificate = this.certificate(session)
+    if (roles.some((role) => certificate.roles.includes(role))) return
+    const has = certificate.roles.join(', ')
+    throw new HoldfastError('NOT_ALLOWED', `${certificate.name} (${has}) may not send ${method}`)
+  }
+
+  /** The refusal still reaches the peer; then nothing more is listened to. */
+  #sayGoodbye(session: GuardedSession): void {
+    if (!session.isOpen) return
+    setImmediate(() => void session.close({ reason: 'revoked', drainMs: GOODBYE_MS }))
+  }
+
+  #note(method: Method, session: GuardedSession, error: unknown): void {
+    const nowMs = this.#options.wallMs()
+    if (Math.abs(nowMs - this.#minute.startMs) >= MINUTE_MS) {
+      const { hidden } = this.#minute
+      if (hidden > 0) this.#options.log.warn('more refusals were not logged', { hidden })
+      this.#minute = { startMs: nowMs, lines: 0, hidden: 0 }
+    }
+    this.#minute.lines += 1
+    if (this.#minute.lines > LINES_PER_MINUTE_MAX) {
+      this.#minute.hidden += 1
+      return
+    }
+    const reason = error instanceof HoldfastError ? error.message : String(error)
+    const fields = { method, publicKey: keyOf(session), error: reason }
+    this.#options.log.warn('a request was refused', fields)
+  }
+}

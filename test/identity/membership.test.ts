@@ -1,0 +1,437 @@
+// test/identity/membership.test.ts — does a node get in, stay in, and get shut out, as it should?
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { LocalIdentity, Session, TransportEndpoint } from '../../protocol/types.ts'
+import { decodeCertificate, type Role } from '../../src/identity/certificate.ts'
+import { type EnrolOptions, enrol } from '../../src/identity/enrolment.ts'
+import { type Founded, foundCluster } from '../../src/identity/found.ts'
+import type { Ask, Member } from '../../src/identity/member.ts'
+import { openCatalogHere } from '../../src/manager/catalog/open.ts'
+import { type Manager, startManager } from '../../src/manager/manager.ts'
+import type { Method, RequestOf, ResponseOf } from '../../src/messages.ts'
+import { call, Peers } from '../../src/rpc/index.ts'
+import { silentLog } from '../../src/server/log.ts'
+import { VirtualClock } from '../server/support/virtual-clock.ts'
+import { codeOf } from '../support/code-of.ts'
+import { MemoryNetwork } from '../support/memory-network.ts'
+import { send } from '../support/role-table.ts'
+
+const WHERE = { host: '127.0.0.1', port: 7400 }
+const HOUR_MS = 3_600_000
+/** Virtual and real alike. */
+const STEP_MS = 2
+const SETTLE_MS = 50
+const DAY_MS = 24 * HOUR_MS
+
+/** A real manager with real files, over a network in memory. */
+class Town {
+  readonly clock = new VirtualClock()
+  readonly network = new MemoryNetwork({ clock: this.clock })
+  readonly said: string[] = []
+  /** Added to what time it is. */
+  aheadMs = 1_700_000_000_000
+  manager: Manager | null = null
+  #catalog = openCatalogHere(':memory:')
+  readonly folder: string
+
+  constructor(folder: string) {
+    this.folder = folder
+  }
+
+  readonly wallMs = (): number => this.clock.nowMs() + this.aheadMs
+
+  /** Time goes on slowly: files are real, and no time of ours can hurry them. */
+  async until<T>(promise: Promise<T>): Promise<T> {
+    let isSettled = false
+    const settle = (): void => {
+      isSettled = true
+    }
+    promise.then(settle, settle)
+    while (!isSettled) {
+      await this.clock.advance(STEP_MS)
+      await new Promise((wake) => setTimeout(wake, STEP_MS))
+    }
+    return promise
+  }
+
+  /** What was begun by the time that passes is also done. */
+  async pass(ms: number): Promise<void> {
+    await this.clock.advance(ms)
+    await this.until(new Promise((done) => setTimeout(done, SETTLE_MS)))
+  }
+
+  get dataDir(): string {
+    return join(this.folder, 'data')
+  }
+
+  async start(recoveryKeyPath?: string): Promise<Founded> {
+    const founded = await foundCluster({
+      dataDir: this.dataDir,
+      name: 'manager',
+      wallMs: this.wallMs,
+      ...(recoveryKeyPath !== undefined && { recoveryKeyPath }),
+    })
+    const { authority } = founded
+    const say = (message: string, fields = {}) =>
+      void this.said.push(`${message} ${JSON.stringify(fields)}`)
+    this.manager = await startManager({
+      endpoint: this.network.endpoint({ identity: authority.identity(), address: WHERE }),
+      catalog: this.#catalog,
+      authority,
+      where: WHERE,
+      clock: { ...clockOf(this.clock), wallMs: this.wallMs },
+      random: (length) => new Uint8Array(length).fill(3),
+      log: { ...silentLog, warn: say },
+    })
+    return founded
+  }
+
+  kill(): void {
+    this.network.kill(WHERE)
+    this.manager = null
+  }
+
+  /** The machine is gone, and everything that the manager knew. */
+  async lose(): Promise<void> {
+    this.kill()
+    this.#catalog = openCatalogHere(':memory:')
+    for (const name of ['manager', 'cluster']) {
+      await rm(join(this.dataDir, name), { recursive: true })
+    }
+  }
+
+  /** What a node says to itself when it starts. `elsewhere`: on a machine of its own. */
+  options(name: string, more: Partial<EnrolOptions> & { elsewhere?: boolean } = {}): EnrolOptions {
+    const { elsewhere, ...rest } = more
+    const dataDir = elsewhere ? join(this.folder, name) : this.dataDir
+    return {
+      dataDir,
+      folder: join(dataDir, name),
+      kind: 'server',
+      roles: ['server'],
+      name,
+      number: 1,
+      wallMs: this.wallMs,
+      waitMs: 0,
+      ...rest,
+    }
+  }
+
+  async token(roles: Role[], number: number, lifeMs = HOUR_MS): Promise<string> {
+    return this.manager?.authority.token({ ...WHERE, roles, number, lifeMs }).token ?? ''
+  }
+
+  join(token: string): NonNullable<EnrolOptions['join']> {
+    return {
+      token,
+      withManager: async (to, identity, work) => {
+        const session = await this.until(this.network.endpoint({ identity }).connect(to))
+        await this.until(work(session.peer, this.ask(session)))
+      },
+    }
+  }
+
+  ask(session: Session): Ask {
+    return async <M extends Method>(method: M, request: RequestOf<M>): Promise<ResponseOf<M>> => {
+      const result = await call(session, method, request, { clock: this.clock, deadlineMs: null })
+      result.discard()
+      return result.response
+    }
+  }
+
+  /** The node reaches the manager, as it does at each start. */
+  async meet(member: Member): Promise<{ session: Session; endpoint: TransportEndpoint }> {
+    const endpoint = this.network.endpoint({ identity: member.identity as LocalIdentity })
+    const publicKey = Buffer.from(member.trust.directory.managerKey, 'hex')
+    const session = await this.until(endpoint.connect({ ...WHERE, publicKey }))
+    await this.until(member.admitManager(session, this.ask(session)))
+    return { session, endpoint }
+  }
+
+  async close(): Promise<void> {
+    await this.manager?.stop()
+  }
+}
+
+const clockOf = (clock: VirtualClock) => ({
+  nowMs: () => clock.nowMs(),
+  setTimer: (fire: () => void, delayMs: number) => clock.setTimer(fire, delayMs),
+  defer: (fire: () => void) => clock.defer(fire),
+})
+
+const endOf = (member: Member): number => {
+  const decoded = decodeCertificate(member.identity.certificate)
+  return decoded.ok ? decoded.certificate.notAfterMs : 0
+}
+
+const test = suite<{ town: Town }>('identity: getting in, staying in, being shut out')
+
+test.before.each(async (context) => {
+  context.town = new Town(await mkdtemp(join(tmpdir(), 'holdfast-town-')))
+})
+test.after.each(async ({ town }) => {
+  await town.close()
+  await rm(town.folder, { recursive: true, force: true })
+})
+
+test('on one machine a node needs nothing but the data folder', async ({ town }) => {
+  const early = codeOf(() => enrol(town.options('server-1')))
+  assert.is(await early, 'NOT_ENROLLED', 'no manager has been here')
+  await town.start()
+  const member = await enrol(town.options('server-1'))
+  assert.is(member.identity.certificate.length, 0)
+  const { session } = await town.meet(member)
+  assert.is(endOf(member) > town.wallMs() + 20 * HOUR_MS, true)
+  // The session on which it enrolled is good for a server's messages at once.
+  assert.is(await town.until(send(session, 'server.heartbeat')), 'INVALID_REQUEST')
+  for (const name of ['server.key', 'server.cert', 'cluster.json']) {
+    const path = join(town.dataDir, 'server-1', name)
+    assert.is((await stat(path)).mode & 0o777, 0o600, name)
+  }
+  const again = await enrol(town.options('server-1'))
+  assert.equal(again.identity, member.identity, 'the next start finds it all')
+})
+
+test('a wrong join secret, or a role that nobody may take, is refused', async ({ town }) => {
+  await town.start()
+  const member = await enrol(town.options('server-1'))
+  const { session } = await town.meet(member)
+  const request = { roles: ['server' as const], name: 'server-9', number: 9 }
+  const wrong = { kind: 'join' as const, mac: new Uint8Array(32) }
+  const ask = town.ask(session)
+  assert.is(
+    await town.until(codeOf(() => ask('node.enrol', { ...request, proof: wrong }))),
+    'NOT_ALLOWED',
+  )
+  const greedy = await enrol(town.options('greedy', { roles: ['manager'] }))
+  assert.is(await codeOf(() => town.meet(greedy)), 'NOT_ALLOWED')
+})
+
+test('a token lets in one node, with its role, for a while', async ({ town }) => {
+  await town.start()
+  const token = await town.token(['server'], 5)
+  const elsewhere = { elsewhere: true, number: 5 }
+  const five = town.options('server-5', { ...elsewhere, join: town.join(token) })
+  const member = await enrol(five)
+  assert.ok(endOf(member) > town.wallMs())
+  await town.meet(member)
+  assert.equal((await enrol(five)).identity, member.identity, 'the same token, started again')
+
+  const refused = async (name: string, text: string, more: Partial<EnrolOptions> = {}) =>
+    codeOf(() => enrol(town.options(name, { ...elsewhere, join: town.join(text), ...more })))
+  assert.is(await refused('thief', token), 'TOKEN_REFUSED', 'used')
+  assert.is(await refused('cut', token.slice(0, -1)), 'TOKEN_REFUSED', 'damaged')
+  const other = await town.token(['server'], 6)
+  assert.is(await refused('other', other), 'TOKEN_REFUSED', 'for another number')
+  const client = await town.token(['backup'], 5)
+  assert.is(await refused('client', client), 'TOKEN_REFUSED', 'for a client')
+  const late = await town.token(['server'], 5, HOUR_MS)
+  town.aheadMs += 2 * HOUR_MS
+  assert.is(await refused('late', late), 'TOKEN_REFUSED', 'too old')
+  const fresh = await town.token(['server'], 5)
+  const wrongClock = { wallMs: () => town.wallMs() + DAY_MS }
+  assert.is(await refused('clock', fresh, wrongClock), 'CLOCK_WRONG', 'a clock a day ahead')
+  const behind = { wallMs: () => town.wallMs() - DAY_MS }
+  assert.is(await refused('clock', fresh, behind), 'CLOCK_WRONG', 'a clock a day behind')
+  assert.is(await refused('clock', fresh), 'no error', 'none of them has used it up')
+})
+
+test('a client by token has the roles of its token, and no others', async ({ town }) => {
+  await town.start()
+  const token = await town.token(['backup'], 2)
+  const options = { elsewhere: true, kind: 'client' as const, number: 2 }
+  const roles = ['backup', 'restore'] as const
+  const joining = { ...options, roles, join: town.join(token) }
+  const member = await enrol(town.options('client-2', joining))
+  const { session } = await town.meet(member)
+  assert.is(await town.until(send(session, 'backup.begin')), 'INVALID_REQUEST')
+  assert.is(await town.until(send(session, 'token.create')), 'NOT_ALLOWED')
+  assert.is(await town.until(send(session, 'server.register')), 'NOT_ALLOWED')
+})
+
+test("a folder of one cluster refuses another's token and another's manager", async (context) => {
+  const { town } = context
+  await town.start()
+  const member = await enrol(town.options('server-1'))
+  await town.meet(member)
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-town-'))
+  const other = new Town(folder)
+  try {
+    await other.start()
+    const token = await other.token(['server'], 1)
+    const crossed = town.options('server-1', { join: other.join(token) })
+    assert.is(await codeOf(() => enrol(crossed)), 'WRONG_CLUSTER')
+    const moved = { ...town.options('server-1'), dataDir: other.dataDir }
+    assert.is(await codeOf(() => enrol(moved)), 'WRONG_CLUSTER')
+    // Its manager shows a certificate, but not of this cluster.
+    const endpoint = other.network.endpoint({ identity: member.identity })
+    const { managerKey } = other.manager?.authority.trust.directory ?? { managerKey: '' }
+    const publicKey = Buffer.from(managerKey, 'hex')
+    const session = await other.until(endpoint.connect({ ...WHERE, publicKey }))
+    const meeting = codeOf(() => member.admitManager(session, other.ask(session)))
+    assert.is(await other.until(meeting), 'WRONG_CLUSTER')
+  } finally {
+    await other.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+})
+
+test('a node renews before the end, and is known again after a month', async ({ town }) => {
+  await town.start()
+  const member = await enrol(town.options('server-1'))
+  const { session } = await town.meet(member)
+  const first = endOf(member)
+  const { version } = town.manager?.authority.trust ?? { version: 0 }
+  await town.until(member.tend(town.ask(session), version))
+  assert.is(endOf(member), first, 'nothing is due')
+  for (let hour = 0; hour < 72; hour += 1) {
+    town.aheadMs += HOUR_MS
+    await town.pass(10_000) // the manager renews its own
+    await town.until(member.tend(town.ask(session), version))
+    assert.ok(endOf(member) > town.wallMs() + 7 * HOUR_MS, `after ${hour} hours`)
+  }
+  assert.is(await town.until(send(session, 'server.heartbeat')), 'INVALID_REQUEST')
+
+  town.aheadMs += 31 * DAY_MS
+  await town.pass(10_000)
+  assert.is(await town.until(send(session, 'server.heartbeat')), 'NOT_ALLOWED', 'it has ended')
+  // Without the join secret, as on a machine elsewhere.
+  await rm(join(town.dataDir, 'cluster'), { recursive: true })
+  const back = await enrol(town.options('server-1'))
+  const again = await town.meet(back)
+  assert.ok(endOf(back) > town.wallMs())
+  assert.is(await town.until(send(again.session, 'server.heartbeat')), 'INVALID_REQUEST')
+})
+
+test('a client that has missed a rotation takes the word of the new key', async ({ town }) => {
+  await town.start()
+  const kind = 'client' as const
+  const roles: Role[] = ['backup', 'restore']
+  const client = await enrol(town.options('client-1', { kind, roles }))
+  await town.meet(client)
+  const server = await enrol(town.options('server-1'))
+  await town.meet(server)
+  await town.manager?.authority.rotate()
+  town.aheadMs += 20 * HOUR_MS // the server renews, with the new key
+  await town.pass(10_000)
+  await town.meet(server)
+  assert.is(await codeOf(() => client.admitServer({ peer: server.identity })), 'NOT_ALLOWED')
+  town.aheadMs += 20 * HOUR_MS // and the old one is listed no more
+  await town.pass(10_000)
+  await town.meet(server)
+  const endpoint = town.network.endpoint({ identity: client.identity as LocalIdentity })
+  const publicKey = Buffer.from(client.trust.directory.managerKey, 'hex')
+  const session = await town.until(endpoint.connect({ ...WHERE, publicKey }))
+  await town.until(client.admitServer({ peer: server.identity }, town.ask(session)))
+  assert.is(client.trust.version, town.manager?.authority.trust.version)
+  assert.ok(endOf(client) > town.wallMs(), 'and is certified anew on the way')
+})
+
+test('a key that nobody ever let in can renew nothing', async ({ town }) => {
+  await town.start()
+  const member = await enrol(town.options('server-1'))
+  await rm(join(town.dataDir, 'cluster'), { recursive: true })
+  assert.is(await codeOf(() => town.meet(member)), 'NOT_ENROLLED')
+})
+
+test('a clock that is wrong by a day is named, whichever way', async ({ town }) => {
+  await town.start()
+  for (const wrongMs of [DAY_MS, -DAY_MS, 2 * HOUR_MS, -2 * HOUR_MS]) {
+    const wallMs = () => town.wallMs() + wrongMs
+    const member = await enrol(town.options(`server${wrongMs}`, { wallMs }))
+    const error = await town.meet(member).then(
+      () => null,
+      (reason: { code: string; message: string }) => reason,
+    )
+    assert.is(error?.code, 'CLOCK_WRONG', `${wrongMs} ms`)
+    assert.match(error?.message ?? '', wrongMs > 0 ? 'ahead of' : 'behind')
+  }
+})
+
+test('who is revoked is out: its session at once, its key for good', async ({ town }) => {
+  await town.start()
+  const member = await enrol(town.options('server-1'))
+  const { session } = await town.meet(member)
+  const operator = await enrol(
+    town.options('operator', { kind: 'operator', roles: ['operator'], number: 0 }),
+  )
+  const ask = town.ask((await town.meet(operator)).session)
+  const { version } = operator.trust
+  assert.is(await town.until(codeOf(() => ask('node.revoke', { node: 'x' }))), 'NOT_FOUND')
+  const { revoked } = await town.until(ask('node.revoke', { node: 'server-1' }))
+  assert.is(revoked.length, 1)
+  await town.pass(1_000)
+  assert.not.ok(session.isOpen, 'ended')
+  assert.is(await codeOf(() => town.meet(member)), 'no error', 'it has not heard of it')
+  const { session: second } = await town.meet(member)
+  assert.is(await town.until(send(second, 'server.heartbeat')), 'REVOKED')
+  await town.pass(3_000)
+  assert.not.ok(second.isOpen, 'one answer, no more')
+  // The others hear of it with the next heartbeat, by the version.
+  const news = town.manager?.authority.trust.version ?? 0
+  assert.ok(news > version)
+  await town.until(operator.tend(ask, news))
+  const { publicKey } = member.identity
+  assert.ok(operator.trust.isRevoked(Buffer.from(publicKey).toString('hex')))
+  // Neither a restart of the manager, nor time, nor the join secret brings it back.
+  town.kill()
+  await town.start()
+  town.aheadMs += 40 * DAY_MS
+  await town.pass(10_000)
+  const back = await enrol(town.options('server-1'))
+  assert.is(await codeOf(() => town.meet(back)), 'REVOKED')
+  await rm(join(town.dataDir, 'server-1'), { recursive: true })
+  assert.is(await codeOf(async () => town.meet(await enrol(town.options('server-1')))), 'no error')
+})
+
+test('nodes follow a recovered manager, and bring back who was revoked', async ({ town }) => {
+  await town.start()
+  const server = await enrol(
+    town.options('server-1', { elsewhere: true, join: town.join(await town.token(['server'], 1)) }),
+  )
+  const bad = await enrol(
+    town.options('server-2', {
+      elsewhere: true,
+      number: 2,
+      join: town.join(await town.token(['server'], 2)),
+    }),
+  )
+  const { session } = await town.meet(server)
+  const { manager } = town
+  const badKey = Buffer.from(bad.identity.publicKey).toString('hex')
+  await manager?.catalog.revokeMembers({ publicKeys: [badKey], nowMs: town.wallMs() })
+  await manager?.applyRevocations()
+  await town.until(server.tend(town.ask(session)))
+  const recovery = join(town.dataDir, 'recovery.key')
+  await town.lose()
+  await town.pass(60_000)
+  await town.start(recovery)
+
+  // As a client does it: the key that it knows does not answer, the successor's does.
+  const peers = new Peers({
+    endpoint: town.network.endpoint({ identity: server.identity as LocalIdentity }),
+    clock: town.clock,
+    log: silentLog,
+    admit: (to) => server.admitManager(to, town.ask(to)),
+    successorOf: () => Buffer.from(server.trust.directory.successorKey, 'hex'),
+  })
+  const oldKey = Buffer.from(server.trust.directory.managerKey, 'hex')
+  const asking = peers.call({ ...WHERE, publicKey: oldKey }, 'cluster.directory', {})
+  await town.until(asking)
+  assert.is(server.trust.directory.managerKey, town.manager?.authority.trust.directory.managerKey)
+  assert.is(
+    (await town.manager?.catalog.members())?.find((m) => m.name === 'server-1')?.revokedMs,
+    null,
+  )
+  assert.ok(town.manager?.authority.trust.isRevoked(badKey), 'it was told by server-1')
+  const error = await codeOf(async () => {
+    bad.trust.learn(town.manager?.authority.trust.news ?? server.trust.news)
+    await town.meet(bad)
+  })
+  assert.is(error, 'REVOKED')
+})
+
+test.run()
