@@ -9,6 +9,7 @@ import type {
   TransportLimits,
 } from './connection/api.ts'
 import { createCoreEndpoint } from './connection/endpoint.ts'
+import { isLoopback } from './connection/source.ts'
 import { Driver } from './driver.ts'
 import { openKeyLog } from './key-log.ts'
 import { QlogFolder } from './qlog/folder.ts'
@@ -42,7 +43,8 @@ export interface CreateEndpointOptions {
   readonly accepts?: boolean
   /** What the CRC-32 of DATA packets covers; `header` holds where both ends ask for it. */
   readonly crc?: 'full' | 'header'
-  /** Largest datagram to send, 1200 to 65 507 bytes. Default: what suits the loopback. */
+  /** Largest datagram to send, 1200 to 65 507 bytes. Default: what the loopback takes for a socket
+   * that is bound to it, what Ethernet takes for others. */
   readonly mtuBytes?: number
   readonly limits?: Partial<TransportLimits>
   /** Keeps a record of every connection in a folder, see docs/debugging.md. */
@@ -59,24 +61,21 @@ export interface QlogSettings {
 }
 
 /** Opens a UDP socket. Rejects with ERR_HOLDFAST_SOCKET (`cause` has EADDRINUSE …), and with
- * ERR_HOLDFAST_INVALID for an address that is not the loopback's, as nodes vouch for themselves yet,
- * and for a key log that cannot be used. */
+ * ERR_HOLDFAST_INVALID for what is no IP address, and for a key log that cannot be used. */
 export async function createEndpoint(options: CreateEndpointOptions): Promise<TransportEndpoint> {
   const { bind, qlog, keyLogPath, ...rest } = options
-  requireLoopback('bind', bind.host)
   const keyLog = keyLogPath ? openKeyLog(keyLogPath) : null
   const port = await openUdpPort(bind).catch((error: unknown) => {
     keyLog?.close()
     throw error
   })
-  const { mtuBytes = port.loopbackBytesMax } = rest
+  const { mtuBytes = isLoopback(bind.host) ? port.loopbackBytesMax : port.ethernetBytesMax } = rest
   const records = {
     ...(qlog && { log: qlogOf(qlog, port.local) }),
     ...(keyLog && { onKeys: keyLog.write }),
   }
   const core = { ...rest, mtuBytes, random: systemRandom, ...records }
   const checkPeer = (to: PeerAddress): void => {
-    requireLoopback('connect', to.host)
     if (isIP(to.host) === port.family) return
     const detail = `connect: ${to.host} cannot be reached from a socket on ${port.local.host}`
     throw new TransportError('ERR_HOLDFAST_INVALID', detail)
@@ -105,13 +104,6 @@ export function createEndpointOn(
   options: Omit<EndpointOptions, 'random'>,
 ): TransportEndpoint {
   return new EndpointShell(port, clock, { ...options, random })
-}
-
-function requireLoopback(what: string, host: string): void {
-  if (host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))) return
-  const why = 'certificates are not signed yet, so this version speaks on the loopback only'
-  const detail = `${what}: ${host} is not a loopback address (127.0.0.1, ::1); ${why}`
-  throw new TransportError('ERR_HOLDFAST_INVALID', detail)
 }
 
 interface Dial {

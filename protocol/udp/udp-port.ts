@@ -97,6 +97,11 @@ export class UdpPort implements DatagramPort {
   }
 
   /** Largest datagram worth sending to peers on this machine; measured in protocol/README.md. */
+  /** A 1500-byte frame less the IP and UDP headers. */
+  get ethernetBytesMax(): number {
+    return this.family === 6 ? 1_452 : 1_472
+  }
+
   get loopbackBytesMax(): number {
     if (this.receiveBufferBytes < ROOM_FOR_LARGEST_BYTES) return LOOPBACK_BYTES_SMALL
     return this.family === 6 ? IPV6_PAYLOAD_BYTES_MAX : DATAGRAM_BYTES_MAX
