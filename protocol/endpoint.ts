@@ -20,6 +20,7 @@ import {
   type Address,
   type Clock,
   type DatagramPort,
+  type EndpointStats,
   type LocalIdentity,
   type PeerAddress,
   type RandomBytes,
@@ -150,6 +151,10 @@ class EndpointShell implements TransportEndpoint {
 
   get local(): Address {
     return this.#port.local
+  }
+
+  stats(): EndpointStats {
+    return { ...this.#core.stats }
   }
 
   onSession(handle: (session: Session) => void): void {

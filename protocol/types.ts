@@ -125,6 +125,23 @@ export interface SessionStats {
   readonly ptoCount: number
 }
 
+/** What strangers sent, and what it led to. */
+export interface EndpointStats {
+  /** Noise of the line: every packet whose CRC-32 was wrong. */
+  crcErrors: number
+  unknownCid: number
+  malformed: number
+  /** Handshakes that were answered with REFUSED. */
+  refused: number
+  /** HELLOs of those who do not know our key. */
+  badMac1: number
+  /** HELLOs that knew it, and held nothing that opens. */
+  badHandshakes: number
+  /** HELLOs that were asked to prove their address. */
+  retries: number
+  resetsSent: number
+}
+
 export interface StreamOptions {
   /** Default 'bidi'. */
   readonly direction?: 'bidi' | 'uni'
@@ -191,6 +208,8 @@ export interface TransportEndpoint extends AsyncDisposable {
   onSession(handle: (session: Session) => void): void
   /** Replaces certificate (renewal) for handshakes from now on. */
   setIdentity(identity: LocalIdentity): void
+  /** Packets that no session took, by cause, since the endpoint was opened. */
+  stats(): EndpointStats
   /** Closes all sessions (gracefully, at most `drainMs`) and the socket. */
   close(options?: { drainMs?: number }): Promise<void>
 }

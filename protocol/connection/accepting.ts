@@ -28,12 +28,15 @@ import { VERSION } from '../wire/header.ts'
 import type { Transmit } from './api.ts'
 import type { ConnectionCore } from './connection.ts'
 import type { EndpointCore } from './endpoint.ts'
+import { RateLimit } from './rate-limit.ts'
 import { isLoopback, sourceOf } from './source.ts'
 
 const HALF_OPEN_MAX = 256
 /** From here on a HELLO must prove its address: at most so many spoofed ones hold a place. */
 const HALF_OPEN_UNPROVEN_MAX = 64
 const HALF_OPEN_UNPROVEN_PER_SOURCE_MAX = 8
+/** Diffie-Hellman costs 0.2 ms, whatever comes of it: so often for those who have proven nothing. */
+const UNPROVEN_PER_SECOND_MAX = 256
 const REPLIES_QUEUED_MAX = 64
 /** A HELLO that is replayed within this time gets no second place. */
 const EPHEMERAL_KEPT_MS = 60_000
@@ -64,6 +67,7 @@ interface Seen {
 export class Accepting {
   readonly #endpoint: EndpointCore
   readonly #tokens: RetryTokens
+  readonly #unprovenRate = new RateLimit(UNPROVEN_PER_SECOND_MAX)
   readonly #halfOpen = new Map<ConnectionCore, HalfOpen>()
   readonly #unprovenBySource = new Map<string, number>()
   /** Ephemeral key → until when it is remembered, and whose it is while half open. */
@@ -96,7 +100,7 @@ export class Accepting {
     const seen: Seen = { ...parts, ephemeral, dcid, scid: sourceCidOf(packet), from, packet }
     if (this.#isRepeated(nowMs, seen)) return
     const isProven = this.#tokens.isGood(nowMs, seen.token, from, dcid)
-    if (!isProven && this.#mustProve(from)) this.#retry(nowMs, seen)
+    if (!isProven && this.#mustProve(nowMs, from)) this.#retry(nowMs, seen)
     else this.#accept(nowMs, seen, isProven)
   }
 
@@ -111,11 +115,12 @@ export class Accepting {
     return true
   }
 
-  #mustProve(from: Address): boolean {
+  #mustProve(nowMs: number, from: Address): boolean {
     if (this.#endpoint.options.alwaysRetry) return true
     if (this.#halfOpen.size >= HALF_OPEN_UNPROVEN_MAX) return true
     const unproven = this.#unprovenBySource.get(sourceOf(from.host)) ?? 0
-    return unproven >= HALF_OPEN_UNPROVEN_PER_SOURCE_MAX
+    if (unproven >= HALF_OPEN_UNPROVEN_PER_SOURCE_MAX) return true
+    return !this.#unprovenRate.take(nowMs)
   }
 
   #retry(nowMs: number, { scid, dcid, from, ephemeral }: Seen): void {

@@ -11,6 +11,7 @@ import type { Suite } from '../protection/suite.ts'
 import type { TransportLog } from '../qlog/log.ts'
 import type {
   Address,
+  EndpointStats,
   LocalIdentity,
   PeerAddress,
   PeerIdentity,
@@ -101,20 +102,6 @@ export interface Endpoint {
   readonly connectionCount: number
   /** Packets that no connection took, by cause; crcErrors counts every packet that failed it. */
   readonly stats: EndpointStats
-}
-
-export interface EndpointStats {
-  crcErrors: number
-  unknownCid: number
-  malformed: number
-  refused: number
-  /** HELLOs of those who do not know our key. */
-  badMac1: number
-  /** HELLOs that knew it, and held nothing that opens. */
-  badHandshakes: number
-  /** HELLOs that were asked to prove their address. */
-  retries: number
-  resetsSent: number
 }
 
 export interface EndpointOptions {

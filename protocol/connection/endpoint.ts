@@ -5,7 +5,7 @@ import { blake2b256, isSame } from '../handshake/sodium.ts'
 import { aes256Gcm } from '../protection/aes-256-gcm.ts'
 import { chacha20Poly1305 } from '../protection/chacha20-poly1305.ts'
 import type { Suite } from '../protection/suite.ts'
-import type { Address, LocalIdentity, PeerAddress } from '../types.ts'
+import type { Address, EndpointStats, LocalIdentity, PeerAddress } from '../types.ts'
 import { packetCrc } from '../wire/crc.ts'
 import {
   HEADER_BYTES,
@@ -23,7 +23,6 @@ import type {
   Endpoint,
   EndpointEvent,
   EndpointOptions,
-  EndpointStats,
   Transmit,
   TransportLimits,
 } from './api.ts'

@@ -6,6 +6,7 @@
 import {
   type Address,
   type Clock,
+  type EndpointStats,
   type LocalIdentity,
   type PeerAddress,
   type Session,
@@ -208,6 +209,19 @@ export class MemoryEndpoint implements TransportEndpoint {
 
   get identity(): LocalIdentity {
     return this.#identity
+  }
+
+  stats(): EndpointStats {
+    return {
+      crcErrors: 0,
+      unknownCid: 0,
+      malformed: 0,
+      refused: 0,
+      badMac1: 0,
+      badHandshakes: 0,
+      retries: 0,
+      resetsSent: 0,
+    }
   }
 
   setIdentity(identity: LocalIdentity): void {
