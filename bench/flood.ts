@@ -184,7 +184,3 @@ export function formatFlood(rows: readonly FloodRow[]): string {
   )
   return [`UDP port ${PORT}, 50 clients that offer 12.5 MB/s together`, '', ...lines].join('\n')
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  console.log(formatFlood(await benchFlood()))
-}

@@ -1,11 +1,13 @@
 // bench/index.ts — how fast is holdfast on this machine, beside what everybody has? (npm run bench)
 //
 //   npm run bench -- [--quick] [--json] [--dir FOLDER]
+//   npm run bench -- --flood [--json]       a flood of strangers, in network namespaces (root)
 //
 // Compare the ratios, not the numbers: the rivals run on the same machine in the same minutes.
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchBackup, formatBackup } from './backup.ts'
+import { benchFlood, formatFlood } from './flood.ts'
 import { benchTransport, formatTransport } from './transport.ts'
 
 const QUICK = { rounds: 2, bytes: 128 * 2 ** 20 } as const
@@ -15,6 +17,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     dir: { type: 'string', default: tmpdir() },
+    flood: { type: 'boolean', default: false },
   },
 })
 
@@ -30,8 +33,13 @@ const machine = {
 }
 print('machine', [machine], `${machine.cores} × ${machine.cpu}, Node ${machine.node}`)
 
-const transport = await benchTransport(values.quick ? QUICK : {})
-print('transport', transport, formatTransport(transport))
+if (values.flood) {
+  const flood = await benchFlood()
+  print('flood', flood, formatFlood(flood))
+} else {
+  const transport = await benchTransport(values.quick ? QUICK : {})
+  print('transport', transport, formatTransport(transport))
 
-const backup = await benchBackup({ quick: values.quick, dir: values.dir })
-print('backup', backup, formatBackup(backup))
+  const backup = await benchBackup({ quick: values.quick, dir: values.dir })
+  print('backup', backup, formatBackup(backup))
+}
