@@ -1,5 +1,4 @@
 // test/tools/dissector-connection.test.ts — does Wireshark open what real connections send?
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,6 +12,7 @@ import type { QlogFrame } from '../../protocol/qlog/frames.ts'
 import { PACKET } from '../../protocol/wire/header.ts'
 import { Stage, typeOf } from '../protocol/scenarios/stage.ts'
 import { chosenSeed, Random } from '../sim/random.ts'
+import { capturing, portsOf } from '../support/capture.ts'
 import { Cluster } from '../support/cluster.ts'
 import { type Captured, dissect, whyNoCapture, whyNoTshark, writePcap } from '../support/pcap.ts'
 import { memoryQlog, readQlog } from '../support/qlog-records.ts'
@@ -135,25 +135,7 @@ withCapture('HOLDFAST_KEYLOG opens a captured backup, and nobody else\u2019s pac
   )
 })
 
-function portsOf(cluster: Cluster): number[] {
-  const { manager, servers } = JSON.parse(readFileSync(cluster.config, 'utf8'))
-  return [manager, ...servers].map(({ port }: { port: number }) => port)
-}
-
 /** dumpcap on the loopback, once it has begun. */
-async function capturing(path: string, ports: readonly number[]): Promise<ChildProcess> {
-  const filter = ports.map((port) => `udp port ${port}`).join(' or ')
-  const child = spawn('dumpcap', ['-i', 'lo', '-B', '16', '-f', filter, '-w', path])
-  let said = ''
-  for await (const piece of child.stderr.iterator({ destroyOnReturn: false })) {
-    said += piece
-    if (said.includes('File:')) break
-  }
-  assert.match(said, 'File:')
-  child.stderr.resume()
-  return child
-}
-
 function captureOf({ up, down }: Stage): Captured[] {
   const captured: Captured[] = []
   const tap = (isFirst: boolean) => (packet: Uint8Array) => {
