@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
 import { z } from 'zod'
 import { HoldfastError } from './src/errors.ts'
 
@@ -220,8 +221,17 @@ const SHOWN_MAX = 80
 
 function show(value: unknown): string {
   if (value === undefined) return 'nothing'
-  const words = JSON.stringify(value) ?? String(value)
+  const words = inJson(value) ?? inspect(value, { breakLength: Infinity })
   return words.length <= SHOWN_MAX ? words : `${words.slice(0, SHOWN_MAX)}…`
+}
+
+/** Undefined for what JSON cannot say: a config is a module, and may hold anything. */
+function inJson(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return undefined
+  }
 }
 
 async function readConfigFile(path: string): Promise<unknown> {

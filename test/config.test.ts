@@ -53,9 +53,14 @@ const server = (change: object) => ({
   servers: [{ ...node('one', 7401), ...change }, GOOD.servers[1]],
 })
 
+const CYCLE: unknown[] = []
+CYCLE.push(CYCLE)
+
 const WRONG: readonly [what: string, raw: unknown, ...said: string[]][] = [
   ['not an object', 5, 'the whole: found 5, allowed: an object with manager, servers'],
   ['nothing', null, 'the whole: found null'],
+  ['a bigint', server({ port: 7400n }), 'servers[0].port: found 7400n, allowed'],
+  ['a list of itself', CYCLE, 'the whole: found <ref *1> [ [Circular *1] ], allowed'],
   ['a list for an object', [], 'the whole: found []'],
   ['no manager', { ...GOOD, manager: undefined }, 'manager: found nothing'],
   ['an unknown field', { ...GOOD, prot: 7 }, 'prot: found 7, but there is no such field'],
