@@ -3,6 +3,7 @@
 // cbor-x does the work, but it also knows tags that build class instances, compile records and
 // share references. So the bytes are first checked, without recursion or allocation, to be plain:
 // maps with text keys, arrays, text, bytes, numbers, booleans, null.
+import { isUtf8 } from 'node:buffer'
 import { Encoder } from 'cbor-x'
 
 /** Deeper than any message of the catalogue. */
@@ -79,9 +80,12 @@ function defectOf(bytes: Uint8Array): string | null {
     }
     if (major === MAJOR.bytes || major === MAJOR.text) {
       if (argument > bytes.length - offset) return 'CBOR: truncated'
+      const content = bytes.subarray(offset, offset + argument)
+      // Replacement characters would be longer than what they stand for, and equal to others.
+      if (major === MAJOR.text && !isUtf8(content)) return 'CBOR: text that is not UTF-8'
       if (isKey) {
         if (argument > KEY_BYTES_MAX) return 'CBOR: a key too long'
-        const key = Buffer.from(bytes.buffer, bytes.byteOffset + offset, argument).toString()
+        const key = Buffer.from(content).toString()
         if (KEYS_REFUSED.has(key)) return `CBOR: the key ${key} is not allowed`
       }
       offset += argument
