@@ -101,6 +101,7 @@ function parametersFrom(values: ReadonlyMap<number, number>): Parameters | null 
     suites: get('suites'),
   }
   const isSane =
+    parameters.version >= 0 &&
     parameters.idleTimeoutMs > 0 &&
     parameters.ackDelayMsMax >= 0 &&
     parameters.ackDelayMsMax <= ACK_DELAY_MS_LIMIT &&
