@@ -26,6 +26,10 @@ const PROBE_SAMPLE_BYTES = 2048
 // Below this saving in the samples the whole is taken for compressed or encrypted data.
 const PROBE_SAVING_RATIO_MIN = 0.02
 
+// A frame may ask for a window of 128 MiB; a chunk of 4 MiB never needs more than 8.
+const WINDOW_LOG_MAX = 23
+
+const readParams = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX }
 const params = { [constants.ZSTD_c_compressionLevel]: LEVEL }
 const compressInPool = promisify<Uint8Array, object, Buffer>(zstdCompress)
 const decompressInPool = promisify<Uint8Array, object, Buffer>(zstdDecompress)
@@ -40,7 +44,7 @@ export const zstd: Compressor = {
 
   async decompress(bytes, sizeBytesMax) {
     // Node refuses a limit of 0.
-    const options = { maxOutputLength: Math.max(1, sizeBytesMax) }
+    const options = { maxOutputLength: Math.max(1, sizeBytesMax), params: readParams }
     try {
       return sizeBytesMax <= AT_ONCE_BYTES_MAX
         ? zstdDecompressSync(bytes, options)

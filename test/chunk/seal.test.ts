@@ -102,6 +102,16 @@ test('a decompression bomb costs no memory, and every odd body is CORRUPT', asyn
   assert.is((await open(keys, id, right, zstd)).length, 1000, 'the right body opens')
 })
 
+test('a frame that wants more memory to be read than any chunk needs is CORRUPT', async () => {
+  // Magic, no sizes, a window of 2^windowLog bytes, one last block: the byte 7, `bytes` times.
+  const frameOf = (windowLog: number, bytes: number): Buffer =>
+    Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 3 | (bytes << 3), 0, 0, 7])
+  assert.is((await zstd.decompress(frameOf(22, 9), 9)).length, 9)
+  for (const windowLog of [24, 27, 31]) {
+    assert.is(await codeOf(zstd.decompress(frameOf(windowLog, 9), 9)), 'CORRUPT')
+  }
+})
+
 test('a compressor that makes things larger is not listened to', async () => {
   const worse: Compressor = {
     compress: async (bytes) => Buffer.concat([bytes, bytes]),
