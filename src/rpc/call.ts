@@ -266,7 +266,8 @@ class OutgoingCall<M extends Method> {
     const { destroyed } = this.#stream
     if (destroyed) return
     if (failure) this.#stream.reset(wireCodeOf(failure))
-    else if (!this.#isSent || !this.#reader.isEnded) this.#stream.destroy()
+    // A peer that never ends its half would keep the stream, and what it still sends, for ever.
+    if (failure || !this.#isSent || !this.#reader.isEnded) this.#stream.destroy()
   }
 }
 
