@@ -21,9 +21,12 @@ export function encodeFrame(value: unknown): Uint8Array {
   return frame
 }
 
-/** One frame; null when the stream ended before it. Memory: what has arrived of it. Rejects with
- * the stream's error only: bad bytes are a defect. */
-export async function readFrame(reader: StreamReader): Promise<Frame | null> {
+/** One frame; null when the stream ended before it. Memory: what has arrived of it, and nothing
+ * before `admit` resolves. Rejects with the stream's error or admit's: bad bytes are a defect. */
+export async function readFrame(
+  reader: StreamReader,
+  admit?: (lengthBytes: number) => Promise<void>,
+): Promise<Frame | null> {
   const head = await readUpTo(reader, LENGTH_BYTES)
   if (head.length === 0) return null
   if (head.length < LENGTH_BYTES) return { ok: false, defect: 'the length is cut off' }
@@ -31,6 +34,7 @@ export async function readFrame(reader: StreamReader): Promise<Frame | null> {
   if (lengthBytes > FRAME_BYTES_MAX) {
     return { ok: false, defect: `a header of ${lengthBytes} bytes, more than ${FRAME_BYTES_MAX}` }
   }
+  await admit?.(lengthBytes)
   const body = await readUpTo(reader, lengthBytes)
   if (body.length < lengthBytes) return { ok: false, defect: 'the header is cut off' }
   return decodeCbor(body)

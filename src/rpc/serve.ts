@@ -11,7 +11,8 @@ import { ERRORS, HoldfastError } from '../errors.ts'
 import { MESSAGES, type Method, type NoteOf, type RequestOf } from '../messages.ts'
 import { IncomingBody, sendBody } from './body.ts'
 import { failureOf, shorten, wireCodeOf } from './failure.ts'
-import { encodeFrame, readFrame } from './frames.ts'
+import { encodeFrame, type Frame, readFrame } from './frames.ts'
+import { HeaderRoom } from './header-room.ts'
 import type { RpcLog } from './log.ts'
 import { type Reply, WithBody } from './reply.ts'
 import { StreamReader } from './stream-reader.ts'
@@ -50,9 +51,10 @@ const LINGER_MS = 10_000
 /** Answers the session's requests until it ends. Never throws. */
 export function serve(session: Session, handlers: Handlers, options: ServeOptions): void {
   let running = 0
+  const room = new HeaderRoom()
   session.onStream((stream) => {
     running += 1
-    const incoming = new Incoming(session, stream, handlers, options)
+    const incoming = new Incoming(session, stream, handlers, { ...options, room })
     void incoming.run(running > CALLS_MAX).finally(() => {
       running -= 1
     })
@@ -63,7 +65,7 @@ class Incoming {
   readonly #session: Session
   readonly #stream: TransportStream
   readonly #handlers: Handlers
-  readonly #options: ServeOptions
+  readonly #options: ServeOptions & { readonly room: HeaderRoom }
   readonly #reader: StreamReader
   readonly #gone = new AbortController()
   #isAnswered = false
@@ -72,7 +74,7 @@ class Incoming {
     session: Session,
     stream: TransportStream,
     handlers: Handlers,
-    options: ServeOptions,
+    options: ServeOptions & { readonly room: HeaderRoom },
   ) {
     this.#session = session
     this.#stream = stream
@@ -90,9 +92,10 @@ class Incoming {
 
   async run(isBusy: boolean): Promise<void> {
     try {
-      const { method, deadlineMs, request } = await this.#header()
+      // Before anything is read: a peer with too many requests shall not have them kept.
       if (isBusy)
         throw new HoldfastError('SHUTTING_DOWN', `busy: over ${CALLS_MAX} requests at once`)
+      const { method, deadlineMs, request } = await this.#header()
       await this.#answer(method, request, deadlineMs)
     } catch (error) {
       this.#fail(error)
@@ -100,10 +103,7 @@ class Incoming {
   }
 
   async #header(): Promise<{ method: Method; deadlineMs: number | null; request: unknown }> {
-    const timer = this.#options.clock.setTimer(() => {
-      this.#reader.fail(new HoldfastError('DEADLINE_EXCEEDED', 'the request came too slowly'))
-    }, HEADER_MS_MAX)
-    const frame = await readFrame(this.#reader).finally(() => timer.cancel())
+    const frame = await this.#readHeader()
     if (frame === null) throw new HoldfastError('INVALID_REQUEST', 'the stream carries no request')
     if (!frame.ok) throw new HoldfastError('INVALID_REQUEST', frame.defect)
     const header = Header.safeParse(frame.value)
@@ -116,6 +116,25 @@ class Incoming {
       throw new HoldfastError('UNKNOWN_METHOD', detail)
     }
     return { method: method as Method, deadlineMs, request }
+  }
+
+  async #readHeader(): Promise<Frame | null> {
+    const { clock, room } = this.#options
+    const timer = clock.setTimer(() => {
+      const late = new HoldfastError('DEADLINE_EXCEEDED', 'the request came too slowly')
+      this.#reader.fail(late)
+      this.#give(late)
+    }, HEADER_MS_MAX)
+    let enteredBytes = 0
+    try {
+      return await readFrame(this.#reader, async (lengthBytes) => {
+        await room.enter(lengthBytes, this.#gone.signal)
+        enteredBytes = lengthBytes
+      })
+    } finally {
+      timer.cancel()
+      room.leave(enteredBytes)
+    }
   }
 
   async #answer(method: Method, raw: unknown, deadlineMs: number | null): Promise<void> {
