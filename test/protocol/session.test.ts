@@ -103,6 +103,26 @@ test('close() right after the last write loses nothing', async () => {
   await closeAll(stage)
 })
 
+test('close() with 64 MiB queued sends all of it first', async () => {
+  const stage = await connect({ rateMbit: 1_000, delayMs: 1, queueBytes: 2 ** 20 })
+  const stream = stage.session.openStream()
+  const sent = createHash('sha256')
+  for (let i = 0; i < 64; i += 1) {
+    const part = Buffer.alloc(2 ** 20, i)
+    sent.update(part)
+    stream.write(part)
+  }
+  stream.end()
+  assert.ok(stream.writableLength > 50 * 2 ** 20, `${stream.writableLength} bytes wait`)
+  const reading = incoming(stage.accepted).then(readAll)
+  await stage.world.during(stage.session.close())
+  const { bytes, hash } = await stage.world.during(reading)
+  assert.is(bytes, 64 * 2 ** 20)
+  assert.is(hash, sent.digest('hex'))
+  assert.is((await stage.world.during(stage.accepted.closed)).error, null)
+  await closeAll(stage)
+})
+
 test('close() of a stream without FIN waits for its bytes, not for ever', async () => {
   const stage = await connect({ delayMs: 50 })
   const stream = stage.session.openStream()

@@ -1,6 +1,7 @@
 // test/protocol/connection/raw-peer.ts — a peer that says whatever it is told to, rules or no rules
 import type {
   Connection,
+  Endpoint,
   EndpointEvent,
   EndpointOptions,
 } from '../../../protocol/connection/api.ts'
@@ -9,6 +10,7 @@ import { type Cid, encodeHello } from '../../../protocol/handshake/messages.ts'
 import { NoiseInitiator } from '../../../protocol/handshake/noise.ts'
 import { encodePayload } from '../../../protocol/handshake/payload.ts'
 import { prologueOf } from '../../../protocol/handshake/prologue.ts'
+import type { Address } from '../../../protocol/types.ts'
 import { packetCrc } from '../../../protocol/wire/crc.ts'
 import { FRAME, FrameWriter } from '../../../protocol/wire/frames.ts'
 import { HEADER_BYTES, PACKET, TAG_BYTES, writeHeader } from '../../../protocol/wire/header.ts'
@@ -16,10 +18,7 @@ import { plainSuite } from '../../sim/plain-suite.ts'
 import { Random } from '../../sim/random.ts'
 import { identityOf } from '../../support/identity.ts'
 
-const FROM = { host: '10.0.0.2', port: 2 }
-const OWN = identityOf(1)
 const SERVER = identityOf(2)
-const OWN_CID: Cid = [0x0a0a0a0a, 0x0b0b0b0b]
 const FIRST_CID: Cid = [7, 7]
 const NO_TOKEN = new Uint8Array(0)
 const PARAMETERS = {
@@ -40,15 +39,26 @@ export type WriteFrames = (writer: FrameWriter) => void
 export class RawPeer {
   nowMs = 1_000
   packetNumber = 0
-  readonly random = new Random(1, 'raw peer')
-  readonly endpoint
+  readonly endpoint: Endpoint
+  readonly random: Random
+  readonly #number: number
   readonly events: EndpointEvent[] = []
   /** What the acceptor sent since this was last emptied. */
   readonly heard: Buffer[] = []
-  readonly #out = { bytes: new Uint8Array(65_536), lengthBytes: 0, segmentBytes: 0, to: FROM }
+  readonly #from: Address
+  readonly #out
   #cid: readonly [number, number] = [0, 0]
 
-  constructor(options: Partial<EndpointOptions> = {}) {
+  /** `beside`: at the same acceptor, under another key and address. */
+  constructor(options: Partial<EndpointOptions> = {}, beside: RawPeer | null = null) {
+    this.#number = beside ? beside.#number + 2 : 1
+    this.#from = { host: `10.0.0.${this.#number + 1}`, port: 2 }
+    this.#out = { bytes: new Uint8Array(65_536), lengthBytes: 0, segmentBytes: 0, to: this.#from }
+    this.random = new Random(this.#number, 'raw peer')
+    if (beside) {
+      this.endpoint = beside.endpoint
+      return
+    }
     const random = new Random(1, 'acceptor')
     this.endpoint = createCoreEndpoint({
       identity: SERVER,
@@ -58,12 +68,16 @@ export class RawPeer {
     })
   }
 
+  get #ownCid(): Cid {
+    return [0x0a0a0a0a + this.#number, 0x0b0b0b0b]
+  }
+
   /** A HELLO with a fresh ephemeral key, as one packet. */
   makeHello(parameters: Partial<typeof PARAMETERS> = {}): Buffer {
-    const cids = { dcid: FIRST_CID, scid: OWN_CID, token: NO_TOKEN }
+    const cids = { dcid: FIRST_CID, scid: this.#ownCid, token: NO_TOKEN }
     const noise = new NoiseInitiator({
       prologue: prologueOf(cids),
-      keys: OWN,
+      keys: identityOf(this.#number),
       remoteKey: SERVER.publicKey,
       ephemeralSecret: this.random.bytes(32),
     })
@@ -92,7 +106,7 @@ export class RawPeer {
   }
 
   deliver(datagram: Uint8Array): void {
-    this.endpoint.handleDatagram(this.nowMs, datagram, FROM)
+    this.endpoint.handleDatagram(this.nowMs, datagram, this.#from)
   }
 
   /** One DATA packet with the next number, or with the given one, padded to `padToBytes`. */

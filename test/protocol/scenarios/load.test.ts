@@ -93,6 +93,29 @@ const scenarios: Scenario[] = [
     happened: (report) => report.sentBytes > 8 * MIB && report.virtualMs > 15_000,
   },
   {
+    name: 'both ends full, neither reads: each says once that it is blocked, then nothing passes',
+    link: LINK,
+    act: (stage) => {
+      stage.server.answerBytes = () => 8 * MIB
+      const connection = stage.connect()
+      stage.client.isReading = false
+      stage.transfer(connection, 100, 1_000) // the answer waits at us
+      stage.server.isReading = false
+      const flow = stage.send(connection, { totalBytes: 8 * MIB })
+      stage.world.run(5_000)
+      const packets = (): number => stage.up.counts.sent + stage.down.counts.sent
+      const before = packets()
+      stage.world.run(6_000)
+      assert.is(packets() - before, 0)
+      assert.ok(flow.writtenBytes < 8 * MIB, 'it is held back')
+      assert.is(stage.client.receivedBytes, 0)
+      stage.client.resumeReading()
+      stage.server.resumeReading()
+      stage.waitFor('the rest', () => flow.doneMs !== null, 30_000)
+    },
+    happened: (report) => report.sentBytes > 8 * MIB,
+  },
+  {
     name: 'a queue of 20 packets (0.1 of the path)',
     link: { rateMbit: 100, delayMs: 12, queueBytes: 30_000 },
     act: (stage) => {
