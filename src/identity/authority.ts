@@ -212,10 +212,9 @@ export function testimony(
   of: { certificate: Uint8Array; directory: Uint8Array; revocations: Uint8Array },
   trust: Trust,
 ): { isCertified: boolean; revokedKeys: readonly string[] } | null {
-  const chain = decodeChain(of.directory)
   const { clusterId, recoveryKey } = trust.directory
-  if (!chain || chain.newest.clusterId !== clusterId) return null
-  if (chain.newest.recoveryKey !== recoveryKey) return null
+  const chain = decodeChain(of.directory, recoveryKey)
+  if (chain?.newest.clusterId !== clusterId) return null
   const keys = [...new Set(chain.links.flatMap(({ directory }) => directory.signingKeys))]
   const isSigned = (domain: 'certificate' | 'revocations', bytes: Uint8Array): boolean =>
     keys.some((key) => isSealedBy(key, domain, bytes))

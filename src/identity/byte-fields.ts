@@ -3,6 +3,7 @@
 // Little-endian fields one after the other; times are u48 milliseconds since 1970 UTC; texts have a
 // length byte in front. Readers never throw: past the end they yield zeros and `failed` is set.
 import assert from 'node:assert/strict'
+import { isUtf8 } from 'node:buffer'
 
 const U48 = 6
 export const TEXT_BYTES_MAX = 255
@@ -75,8 +76,11 @@ export class FieldReader {
     return this.#take(lengthBytes).toString('hex')
   }
 
+  /** Only UTF-8: replacement characters would not come back as the same bytes. */
   text(): string {
-    return this.#take(this.u8()).toString('utf8')
+    const bytes = this.#take(this.u8())
+    if (!isUtf8(bytes)) this.failed = true
+    return bytes.toString('utf8')
   }
 
   raw(lengthBytes: number): Uint8Array {

@@ -77,14 +77,16 @@ export interface Chain {
   readonly newest: Directory
 }
 
-/** Any bytes give a chain of which every link holds, or null. */
-export function decodeChain(bytes: Uint8Array): Chain | null {
+/** Any bytes give a chain of which every link holds, or null. With `recoveryKey`: null for any other
+ * cluster's, before its signatures, which anybody can make many of, are looked at. */
+export function decodeChain(bytes: Uint8Array, recoveryKey?: string): Chain | null {
   const fields = new FieldReader(bytes)
   const links: { sealed: Uint8Array; directory: Directory }[] = []
   while (!fields.isAtEnd) {
     const sealed = fields.raw(fields.u16())
     const directory = fields.failed ? null : decodeDirectory(sealed)
     if (!directory || links.length >= CHAIN_LENGTH_MAX) return null
+    if (recoveryKey !== undefined && directory.recoveryKey !== recoveryKey) return null
     const before = links.at(-1)?.directory
     if (!(before ? follows(sealed, directory, before) : isRoot(sealed, directory))) return null
     links.push({ sealed, directory })

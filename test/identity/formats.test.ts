@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { testimony } from '../../src/identity/authority.ts'
 import {
   type Certificate,
   decodeCertificate,
@@ -9,6 +10,7 @@ import {
   type Role,
   signCertificate,
 } from '../../src/identity/certificate.ts'
+import { decodeChain, encodeChain, signDirectory } from '../../src/identity/directory.ts'
 import { decodeGrant, type Grant, signGrant } from '../../src/identity/grant.ts'
 import { decodeRevocations, signRevocations } from '../../src/identity/revocations.ts'
 import { type Domain, isSealedBy, newSeed, SigningKey } from '../../src/identity/signing.ts'
@@ -112,6 +114,42 @@ test('what is signed says what it said, and fits into its place', () => {
     }),
     RUNS,
   )
+})
+
+test('a name that is not UTF-8 is no name: it would be shown as another', () => {
+  const certificate = fc.sample(certificates, { seed, numRuns: 1 })[0]!
+  const bytes = Buffer.from(signCertificate({ ...certificate, name: 'naïve' }, authority.key))
+  assert.ok(decodeCertificate(bytes).ok)
+  bytes[bytes.indexOf('ï')] = 0xff
+  assert.not.ok(decodeCertificate(bytes).ok)
+})
+
+test("a stranger's chain of 200 directories costs no more than one of one", () => {
+  const key = stranger
+  const link = (sequence: number): Uint8Array =>
+    signDirectory(
+      {
+        ...authority.trust().directory,
+        recoveryKey: key.publicKey,
+        signingKeys: [key.publicKey],
+        signer: sequence === 0 ? 'recovery' : 'cluster',
+        sequence,
+      },
+      key,
+    )
+  const links = Array.from({ length: 200 }, (_, i) => link(i))
+  assert.ok(decodeChain(encodeChain(links)), 'it holds, for whoever trusts that stranger')
+  const nothing = { certificate: new Uint8Array(0), revocations: new Uint8Array(0) }
+  const costOf = (count: number): number => {
+    const directory = encodeChain(links.slice(0, count))
+    const startMs = performance.now()
+    for (let i = 0; i < 10; i += 1) {
+      assert.is(testimony({ ...nothing, directory }, authority.trust()), null)
+    }
+    return performance.now() - startMs
+  }
+  const costs = [1, 200].map((count) => Math.min(...Array.from({ length: 5 }, () => costOf(count))))
+  assert.ok(costs[1]! < 20 * costs[0]!, `${costs[0]} ms for one, ${costs[1]} ms for 200`)
 })
 
 test('no byte of what is signed can be changed', () => {
