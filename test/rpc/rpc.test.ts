@@ -260,10 +260,10 @@ function conformance(name: string, network: () => Promise<Open>): void {
     'an address that may not be called is a mistake in the config, no defect',
     async ({ a }) => {
       const peers = new Peers({ endpoint: a, clock, log })
-      const to = { host: '192.0.2.1', port: 7400, publicKey: identityOf(2).publicKey }
+      const to = { host: '2001:db8::1', port: 7400, publicKey: identityOf(2).publicKey }
       const error = await peers.call(to, 'repository.list', {}).catch((failure) => failure)
       assert.ok(isHoldfastError(error, 'BAD_CONFIG'))
-      assert.match(error.detail, '192.0.2.1:7400 cannot be called')
+      assert.match(error.detail, '2001:db8::1:7400 cannot be called')
       await peers.close()
     },
   )
