@@ -12,6 +12,8 @@ const DEPTH_MAX = 16
 const ITEMS_MAX = 2 ** 18
 /** Names of fields; also keeps a peer from filling the decoder's cache of property names. */
 const KEY_BYTES_MAX = 64
+/** No message has as many fields; a map of 100,000 took half a second to become an object. */
+const KEYS_MAX = 64
 const KEYS_REFUSED = new Set(['__proto__', 'constructor', 'prototype'])
 
 const codec = new Encoder({
@@ -91,6 +93,7 @@ function defectOf(bytes: Uint8Array): string | null {
       offset += argument
       continue
     }
+    if (major === MAJOR.map && argument > KEYS_MAX) return `CBOR: a map of ${argument} keys`
     const children = major === MAJOR.map ? argument * 2 : argument
     if (children > bytes.length - offset) return 'CBOR: truncated'
     if (left.length > DEPTH_MAX) return `CBOR: deeper than ${DEPTH_MAX}`

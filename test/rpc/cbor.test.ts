@@ -13,4 +13,11 @@ test('text that is not UTF-8 is refused: two spellings would read as one name', 
   assert.equal(decodeCbor(encodeCbor({ ä: '\u{1f5c4}' })), { ok: true, value: { ä: '\u{1f5c4}' } })
 })
 
+test('a map with more keys than any message has fields is refused before it is made', () => {
+  const mapOf = (keys: number) =>
+    encodeCbor(Object.fromEntries(Array.from({ length: keys }, (_, i) => [`key ${i}`, i])))
+  assert.ok(decodeCbor(mapOf(64)).ok)
+  assert.equal(decodeCbor(mapOf(65)), { ok: false, defect: 'CBOR: a map of 65 keys' })
+})
+
 test.run()
