@@ -68,6 +68,7 @@ export class Pass {
   /** The id of the root node. Its chunks may still be on their way: see ChunkSink.finish. */
   async run(): Promise<string> {
     const { plan, files, excludes, parent, counts, problems } = this.#options
+    if (parent) parent.tree.readAhead(parent.root)
     const folders = [new ParentFolder(parent?.tree ?? null, parent?.root ?? null)]
     for (const item of walk(plan, { files, excludes })) {
       await this.#turn()

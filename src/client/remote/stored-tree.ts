@@ -38,6 +38,11 @@ export class StoredTree {
     this.#cache.prefetch(ids)
   }
 
+  /** A walk through all of it, in the order of the tree, is about to begin. */
+  readAhead(root: string): void {
+    this.#cache.readAhead(root)
+  }
+
   /** The entries of one folder, in byte order of the names. */
   async *entries(node: string): AsyncGenerator<StoredEntry> {
     let ahead: StoredEntry[] = []
