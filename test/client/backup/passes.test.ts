@@ -49,6 +49,17 @@ test('an unchanged file whose chunk has one copy left is sent again', async (wor
   assert.equal(second.passes, [1], 'known before the commit, not after')
 })
 
+test('an unchanged backup asks in few questions, each of which is a commit for the manager', async (world) => {
+  const { cluster, source } = world
+  for (let at = 0; at < 3_000; at += 1) fs.writeFileSync(path.join(source, `small ${at}`), `${at}`)
+  await new Promise((resolve) => setTimeout(resolve, 150)) // beyond a tick of the file clock
+  await backUp(world)
+  const asked = cluster.count('chunks.missing')
+  await backUp(world)
+  const questions = cluster.count('chunks.missing') - asked
+  assert.ok(questions <= 12, `${questions} questions about 3,000 files`)
+})
+
 test('copies lost just before the commit lead to another pass, never to a thin snapshot', async (world) => {
   const { cluster } = world
   let commits = 0
