@@ -47,6 +47,8 @@ export interface ClientTiming {
   readonly serversWaitMs: number
   /** Between questions about chunks that another client is sending. */
   readonly pollMs: number
+  /** A server without a connection after so long is left for the other copy, where there is one. */
+  readonly connectMs: number
   /** Without a byte either way a transfer counts as failed. */
   readonly stallMs: number
   /** The session and its claims are touched at least this often. */
@@ -60,6 +62,7 @@ export const CLIENT_TIMING: ClientTiming = {
   managerWaitMs: 60_000,
   serversWaitMs: 8_000,
   pollMs: 300,
+  connectMs: 750,
   stallMs: 15_000,
   touchMs: 2_500, // claims live 10 s: three touches may be lost
   backoffMs: 100,

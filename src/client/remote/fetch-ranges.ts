@@ -12,6 +12,8 @@ export interface FetchOptions {
   readonly blobId: string
   /** By offset. */
   readonly places: readonly Place[]
+  /** Undefined: as long as dialling takes. */
+  readonly connectMs: number | undefined
   /** The sealed bytes of one chunk, as the server has them: not verified. */
   readonly onSealed: (place: Place, sealed: Uint8Array) => Promise<void>
 }
@@ -19,7 +21,7 @@ export interface FetchOptions {
 /** Holds one chunk at a time. Rejects with the server's error, or CORRUPT when it sends fewer
  * bytes than it was asked for; chunks handed over before that stay good. */
 export async function fetchRanges(context: Context, options: FetchOptions): Promise<void> {
-  const { server, grant, repositoryId, blobId, places } = options
+  const { server, grant, repositoryId, blobId, places, connectMs } = options
   const result = await context.peers.call(
     peerOf(server),
     'blob.fetch',
@@ -27,6 +29,7 @@ export async function fetchRanges(context: Context, options: FetchOptions): Prom
     {
       signal: context.signal,
       deadlineMs: null,
+      connectMs,
       stallMs: context.timing.stallMs,
       urgency: 4, // interactive restore
     },
