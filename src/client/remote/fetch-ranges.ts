@@ -14,7 +14,8 @@ export interface FetchOptions {
   readonly places: readonly Place[]
   /** Undefined: as long as dialling takes. */
   readonly connectMs: number | undefined
-  /** The sealed bytes of one chunk, as the server has them: not verified. */
+  /** The sealed bytes of one chunk, as the server has them: not verified, and valid until what is
+   * returned resolves. */
   readonly onSealed: (place: Place, sealed: Uint8Array) => Promise<void>
 }
 
@@ -35,21 +36,28 @@ export async function fetchRanges(context: Context, options: FetchOptions): Prom
     },
   )
   let next = 0
-  let sealed = Buffer.allocUnsafe(places[0]!.length)
+  let sealed: Buffer | null = null // a chunk whose first piece came
   let filled = 0
   try {
     for await (const piece of result.body) {
       for (let at = 0; at < piece.length; ) {
         if (next === places.length) throw tooMuch(server, blobId)
-        const count = Math.min(piece.length - at, sealed.length - filled)
-        sealed.set(piece.subarray(at, at + count), filled)
+        const place = places[next]!
+        const count = Math.min(piece.length - at, place.length - filled)
+        let whole = piece.subarray(at, at + count)
         at += count
-        filled += count
-        if (filled < sealed.length) continue
-        await options.onSealed(places[next]!, sealed)
+        // Most small chunks come in one piece, and need no copy.
+        if (count < place.length) {
+          sealed ??= Buffer.allocUnsafe(place.length)
+          sealed.set(whole, filled)
+          filled += count
+          if (filled < place.length) continue
+          whole = sealed
+        }
+        await options.onSealed(place, whole)
         next += 1
         filled = 0
-        if (next < places.length) sealed = Buffer.allocUnsafe(places[next]!.length)
+        sealed = null
       }
     }
   } finally {
