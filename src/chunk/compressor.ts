@@ -30,6 +30,13 @@ const PROBE_SAVING_RATIO_MIN = 0.02
 const WINDOW_LOG_MAX = 23
 
 const readParams = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX }
+
+// Node writes what comes out into buffers of 16 KiB, joins them, and keeps a whole one for a result of
+// a few bytes. With one buffer of the right size nothing is joined and nothing is wasted; a byte more,
+// since a full one is taken for a sign that more comes.
+const BUFFER_BYTES_MIN = 64
+const bufferFor = (bytes: number): number => Math.max(BUFFER_BYTES_MIN, bytes + 1)
+
 const params = { [constants.ZSTD_c_compressionLevel]: LEVEL }
 const compressInPool = promisify<Uint8Array, object, Buffer>(zstdCompress)
 const decompressInPool = promisify<Uint8Array, object, Buffer>(zstdDecompress)
@@ -37,14 +44,20 @@ const decompressInPool = promisify<Uint8Array, object, Buffer>(zstdDecompress)
 /** zstd of Node: small pieces at once, others in the thread pool. */
 export const zstd: Compressor = {
   async compress(bytes) {
-    if (bytes.length <= AT_ONCE_BYTES_MAX) return zstdCompressSync(bytes, { params })
+    if (bytes.length <= AT_ONCE_BYTES_MAX) {
+      return zstdCompressSync(bytes, { params, chunkSize: bufferFor(bytes.length) })
+    }
     if (bytes.length >= PROBE_FROM_BYTES && !looksCompressible(bytes)) return bytes
     return await compressInPool(bytes, { params })
   },
 
   async decompress(bytes, sizeBytesMax) {
     // Node refuses a limit of 0.
-    const options = { maxOutputLength: Math.max(1, sizeBytesMax), params: readParams }
+    const options = {
+      maxOutputLength: Math.max(1, sizeBytesMax),
+      chunkSize: bufferFor(sizeBytesMax),
+      params: readParams,
+    }
     try {
       return sizeBytesMax <= AT_ONCE_BYTES_MAX
         ? zstdDecompressSync(bytes, options)

@@ -1,6 +1,7 @@
 // src/chunk/node-edges.ts — to what does a stored tree node refer?
 
 import { readChunkList } from './chunk-list.ts'
+import { readEntry } from './entry.ts'
 import { type LoadNode, nodeKindOf } from './nodes.ts'
 import { readTree } from './tree.ts'
 
@@ -29,4 +30,18 @@ export async function nodeEdges(id: string, plaintext: Uint8Array): Promise<Node
     for await (const chunk of readChunkList(load, id)) data.add(chunk.id)
   }
   return { nodes: [...nodes], data: [...data] }
+}
+
+/** The tree nodes below a node of any kind, in the order in which a reader of the tree comes to them.
+ * Throws CORRUPT. */
+export function nodesBelow(id: string, plaintext: Uint8Array): string[] {
+  const { kind, below, reader } = nodeKindOf(id, plaintext)
+  if (kind !== 'folder') return below
+  const nodes: string[] = []
+  for (let left = reader.array(0, plaintext.length, 'items'); left > 0; left -= 1) {
+    const { list, subtree } = readEntry(reader)
+    if (list !== null) nodes.push(list)
+    if (subtree !== null) nodes.push(subtree)
+  }
+  return nodes
 }

@@ -63,18 +63,19 @@ export function indexOver(nodes: readonly string[], kind: number, emit: EmitNode
   return level[0] as string
 }
 
-/** What a node is, whatever it is, and for an index the nodes below it. Throws CORRUPT. */
+/** What a node is, whatever it is, and for an index the nodes below it; for others the reader stands
+ * before the items. Throws CORRUPT. */
 export function nodeKindOf(
   id: string,
   plaintext: Uint8Array,
-): { kind: 'folder' | 'chunk-list' | 'index'; below: string[] } {
+): { kind: 'folder' | 'chunk-list' | 'index'; below: string[]; reader: CborReader } {
   const { reader, kind } = openNode(id, plaintext)
-  if (kind === NODE_KIND.folder) return { kind: 'folder', below: [] }
-  if (kind === NODE_KIND.chunkList) return { kind: 'chunk-list', below: [] }
+  if (kind === NODE_KIND.folder) return { kind: 'folder', below: [], reader }
+  if (kind === NODE_KIND.chunkList) return { kind: 'chunk-list', below: [], reader }
   if (kind !== NODE_KIND.folderIndex && kind !== NODE_KIND.chunkListIndex) {
     return reader.fail(`unknown kind of node ${kind}`)
   }
-  return { kind: 'index', below: readIndex(reader) }
+  return { kind: 'index', below: readIndex(reader), reader }
 }
 
 /** The leaf nodes below `id`, each with its items still to be read. A leaf below an index has items,

@@ -86,7 +86,8 @@ export interface BackupSummary {
   readonly unmodifiedFiles: number
   /** Sizes of all regular files in the snapshot. */
   readonly bytes: number
-  /** Plaintext of the chunks that were sent, data and trees. */
+  /** Plaintext of the chunks that were sent, data and trees; of a large file that changed while it
+   * was read, of both readings. */
   readonly newBytes: number
   /** Blobs that were sent, counting one copy. */
   readonly storedBytes: number

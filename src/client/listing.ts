@@ -75,6 +75,7 @@ export async function* listFiles(
   const id = await findSnapshot(deps.link, deps.keys.repositoryId, snapshot)
   const tree = openTree(context, deps)
   const record = await tree.snapshot(id)
+  tree.readAhead(record.root)
   yield* listFolder(tree, record.root, ROOT)
 }
 

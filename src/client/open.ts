@@ -21,6 +21,7 @@ import {
 import { Client } from './client.ts'
 import type { OnEvent } from './events.ts'
 import type { ClientLimits, ClientTiming } from './limits.ts'
+import { returnFreeMemory } from './os/native.ts'
 
 export interface OpenClientOptions {
   /** Absolute. */
@@ -58,6 +59,7 @@ const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} }
 export async function openClient(options: OpenClientOptions): Promise<Client> {
   const { dataDir } = options
   const log = options.log ?? SILENT
+  returnFreeMemory()
   const member = await becomeMember(options)
   const place = member.managerAt(options.manager)
   const host = await addressOf(place.host)

@@ -7,15 +7,42 @@ export const ROOT = Buffer.from('/')
 
 /** Names travel inside as latin1 strings where they are many: one byte per unit, so that the
  * built-in string order is the order of the bytes, and a name costs no Buffer of its own. */
-export const bytesOfLatin1 = (name: string): Buffer => Buffer.from(name, 'latin1')
+export function bytesOfLatin1(name: string): Buffer {
+  const bytes = room(name.length)
+  bytes.write(name, 'latin1')
+  return bytes
+}
 
 export const latin1Of = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 
+const SLAB_BYTES = 8_192
+let slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+let slabUsed = 0
+
+/** Names and paths stay while their entry waits, so they have slabs of their own. In Node's pool they
+ * would lie between contents of files, and one name keeps all 64 KiB around it. */
+function room(length: number): Buffer {
+  if (length > SLAB_BYTES / 8) return Buffer.allocUnsafeSlow(length)
+  if (slabUsed + length > SLAB_BYTES) {
+    slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+    slabUsed = 0
+  }
+  slabUsed += length
+  return slab.subarray(slabUsed - length, slabUsed)
+}
+
+/** A copy of bytes that are about to go. */
+export function keptBytes(bytes: Uint8Array): Buffer {
+  const kept = room(bytes.length)
+  kept.set(bytes)
+  return kept
+}
+
 /** `folder/name`; both may hold any bytes but NUL. */
 export function joinPath(folder: Uint8Array, name: Uint8Array): Buffer {
   const gap = folder[folder.length - 1] === SLASH ? 0 : 1
-  const joined = Buffer.allocUnsafe(folder.length + gap + name.length)
+  const joined = room(folder.length + gap + name.length)
   joined.set(folder)
   if (gap === 1) joined[folder.length] = SLASH
   joined.set(name, folder.length + gap)

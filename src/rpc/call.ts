@@ -13,6 +13,9 @@ export interface CallOptions<M extends Method> {
   readonly signal?: AbortSignal | undefined
   /** For the whole call, the answer's header included, its body not. Default 10 s; null: none. */
   readonly deadlineMs?: number | null | undefined
+  /** Without a connection after so long: UNREACHABLE. Dialling goes on for the next call. Default:
+   * as long as dialling takes. */
+  readonly connectMs?: number | undefined
   /** No byte either way for so long ends the call, its bodies included. Default: none. */
   readonly stallMs?: number | undefined
   /** Raw bytes after the request. Its iterator is returned when the answer comes early. */

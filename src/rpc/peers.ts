@@ -96,10 +96,11 @@ export class Peers {
   async #session(
     peer: Peer,
     to: PeerAddress,
-    options: { signal?: AbortSignal | undefined; deadlineMs?: number | null | undefined },
+    options: Pick<CallOptions<Method>, 'signal' | 'deadlineMs' | 'connectMs'>,
   ): Promise<Session> {
     if (peer.session?.isOpen && this.#fresh.has(peer.session)) return peer.session
-    const { signal, deadlineMs } = options
+    const { signal } = options
+    const patienceMs = Math.min(options.deadlineMs ?? Infinity, options.connectMs ?? Infinity)
     if (signal?.aborted) throw cancelledBy(signal, 'the call')
     if (this.#closing.signal.aborted) throw this.#closing.signal.reason
     peer.dialling ??= this.#dial(peer, to).finally(() => {
@@ -110,13 +111,11 @@ export class Peers {
       if (signal) impatient.abort(cancelledBy(signal, 'the call'))
     }
     signal?.addEventListener('abort', stop, { once: true })
-    const timer =
-      typeof deadlineMs === 'number'
-        ? this.#options.clock.setTimer(() => {
-            const detail = `nobody answers at ${to.host}:${to.port} within ${deadlineMs} ms: check that the node runs, and its host and port in the config`
-            impatient.abort(new HoldfastError('UNREACHABLE', detail))
-          }, deadlineMs)
-        : null
+    const giveUp = (): void => {
+      const detail = `nobody answers at ${to.host}:${to.port} within ${patienceMs} ms: check that the node runs, and its host and port in the config`
+      impatient.abort(new HoldfastError('UNREACHABLE', detail))
+    }
+    const timer = patienceMs < Infinity ? this.#options.clock.setTimer(giveUp, patienceMs) : null
     try {
       return await unlessAborted(peer.dialling, impatient.signal)
     } finally {

@@ -255,6 +255,33 @@ function conformance(name: string, network: () => Promise<Open>): void {
     assert.is(await codeOf(peers.call(to, 'repository.list', {})), 'CANCELLED')
   })
 
+  test('who has another place to ask waits for no connection longer than it said', async ({
+    a,
+    b,
+    handlers,
+  }) => {
+    handlers['repository.list'] = async () => ({ repositoryIds: [] })
+    let dials = 0
+    const dialled = Promise.withResolvers<void>()
+    const connect: TransportEndpoint['connect'] = async (...args) => {
+      dials += 1
+      await dialled.promise
+      return await a.connect(...args)
+    }
+    const endpoint = new Proxy(a, {
+      get: (target, name) => (name === 'connect' ? connect : Reflect.get(target, name)),
+    })
+    const peers = new Peers({ endpoint, clock, log })
+    const to = { ...b.local, publicKey: identityOf(2).publicKey }
+    const options = { connectMs: 20, deadlineMs: null }
+    assert.is(await codeOf(peers.call(to, 'repository.list', {}, options)), 'UNREACHABLE')
+    dialled.resolve()
+    await peers.call(to, 'repository.list', {})
+    await peers.call(to, 'repository.list', {}, { connectMs: 0 })
+    assert.is(dials, 1, 'dialling went on meanwhile')
+    await peers.close()
+  })
+
   const overUdp = testUnless(test, name === 'over UDP' ? null : 'memory has all addresses')
   overUdp(
     'an address that may not be called is a mistake in the config, no defect',

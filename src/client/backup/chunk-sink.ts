@@ -128,6 +128,7 @@ export class ChunkSink {
     if (this.#failure !== null) throw this.#failure
     const changed = new Promise<void>((resolve) => this.#changed.push(resolve))
     if (this.#query.isIdle) this.#line.flush()
+    else this.#query.flush()
     await changed
     if (this.#failure !== null) throw this.#failure
   }

@@ -5,7 +5,13 @@ import type { StoredEntry } from '../remote/stored-tree.ts'
 import type { SourceFiles, SourceStat } from '../source/files.ts'
 import type { ChunkSink } from './chunk-sink.ts'
 import type { Counts } from './counts.ts'
-import { type FileContent, readLargeFile, readSmallFile, SMALL_FILE_BYTES } from './file-reader.ts'
+import {
+  type FileContent,
+  type ReadOptions,
+  readLargeFile,
+  readSmallFile,
+  SMALL_FILE_BYTES,
+} from './file-reader.ts'
 import type { StoredContent, TreeBuilder } from './tree-builder.ts'
 
 /** A file's content as the tree refers to it. */
@@ -24,6 +30,9 @@ export interface ContentReaderOptions {
   readonly builder: TreeBuilder
   readonly room: () => Promise<void>
 }
+
+const holeBytes = ({ stored }: Content): number =>
+  stored.holes.reduce((bytes, hole) => bytes + hole.length, 0)
 
 /** A file that changed while it was read is read once more up to this size: the second reading of
  * a larger one would only meet the next change. */
@@ -64,17 +73,19 @@ export class ContentReader {
       this.#options.counts.bytes += twin.sizeBytes
       return twin
     }
-    let content = await this.#readOnce(path, stat)
+    let content = await this.#readOnce(path, stat, false)
     if (content.changed && content.sizeBytes <= RETRY_BYTES_MAX) {
-      content = await this.#readOnce(path, stat)
+      this.#options.counts.bytes -= content.sizeBytes - holeBytes(content)
+      content = await this.#readOnce(path, stat, true)
     }
     if (link !== null && !content.changed) this.#remember(link, content)
     return content
   }
 
-  async #readOnce(path: Buffer, { size }: SourceStat): Promise<Content> {
+  /** A small file that changed is not offered unless it is the last reading. */
+  async #readOnce(path: Buffer, { size }: SourceStat, isLast: boolean): Promise<Content> {
     const { files, keys, sink, counts, builder, room } = this.#options
-    let list = builder.newContent()
+    const list = builder.newContent()
     const options = {
       files,
       keys,
@@ -90,11 +101,15 @@ export class ContentReader {
       },
     }
     let found: FileContent | null = null
-    if (size <= BigInt(SMALL_FILE_BYTES)) found = readSmallFile(path, options)
-    if (found === null) {
-      list = builder.newContent()
-      found = await readLargeFile(path, options)
+    if (size <= BigInt(SMALL_FILE_BYTES)) {
+      let offer = (): void => undefined
+      const onChunk: ReadOptions['onChunk'] = (ref, plaintext) => {
+        offer = () => options.onChunk(ref, plaintext)
+      }
+      found = readSmallFile(path, { ...options, onChunk })
+      if (found !== null && (isLast || !found.changed)) offer()
     }
+    found ??= await readLargeFile(path, options)
     const { stat, sizeBytes, holes, changed } = found
     return { stat, sizeBytes, changed, stored: list.finish(sizeBytes, holes) }
   }

@@ -12,7 +12,7 @@ export class Counts {
   changedFiles = 0
   unmodifiedFiles = 0
   skipped = 0
-  /** Dealt with so far: read, or found unmodified. A file that is read twice counts twice. */
+  /** Dealt with so far: read, or found unmodified. */
   bytes = 0
   /** Sizes of the files in the tree. */
   sizes = 0

@@ -1,5 +1,6 @@
 // src/client/backup/missing-query.ts — when is the manager asked, and about how many chunks at once?
 import { LIMITS, type ResponseOf } from '../../messages.ts'
+import type { Timer } from '../../rpc/index.ts'
 import type { BackupSession } from '../remote/backup-session.ts'
 import type { Context } from '../remote/context.ts'
 
@@ -12,10 +13,11 @@ export interface QueryHandlers {
   onFailure(error: unknown): void
 }
 
-// A question leaves at once when none is under way; otherwise it waits for company, at most until
-// the next answer comes.
-const COMPANY_IDS = 1024
+// Each question is a commit at the manager, with an fsync: ids wait for company, unless somebody
+// stands still for the answers.
+const COMPANY_IDS = 2048
 const COMPANY_BYTES = 4 * 2 ** 20
+const COMPANY_MS = 50
 
 /** Collects ids and asks `chunks.missing`: several questions under way, none over the cap. */
 export class MissingQuery {
@@ -25,7 +27,9 @@ export class MissingQuery {
   #ids: string[] = []
   #bytes = 0
   #inFlight = 0
-  #scheduled = false
+  #timer: Timer | null = null
+  /** What is collected waits for nothing but an answer. */
+  #isDue = false
   #stopped = false
 
   constructor(context: Context, session: BackupSession, handlers: QueryHandlers) {
@@ -38,14 +42,14 @@ export class MissingQuery {
   add(id: string, bytes: number): void {
     this.#ids.push(id)
     this.#bytes += bytes
-    if (this.#ids.length >= LIMITS.chunksPerQuery) this.#flush()
-    if (this.#scheduled) return
-    this.#scheduled = true
-    this.#context.clock.defer(() => {
-      this.#scheduled = false
-      const company = this.#ids.length >= COMPANY_IDS || this.#bytes >= COMPANY_BYTES
-      if (this.#inFlight === 0 || company) this.#flush()
-    })
+    if (this.#hasCompany) this.#send()
+    else this.#timer ??= this.#context.clock.setTimer(() => this.flush(), COMPANY_MS)
+  }
+
+  /** Somebody waits: what was collected so far leaves as soon as it may. */
+  flush(): void {
+    this.#isDue = this.#ids.length > 0
+    this.#send()
   }
 
   get isIdle(): boolean {
@@ -55,18 +59,25 @@ export class MissingQuery {
   stop(): void {
     this.#stopped = true
     this.#ids = []
+    this.#timer?.cancel()
   }
 
-  #flush(): void {
-    while (
-      this.#ids.length > 0 &&
-      this.#inFlight < this.#context.limits.queriesInFlight &&
-      !this.#stopped
-    ) {
+  get #hasCompany(): boolean {
+    return this.#ids.length >= COMPANY_IDS || this.#bytes >= COMPANY_BYTES
+  }
+
+  #send(): void {
+    const { queriesInFlight } = this.#context.limits
+    while (this.#ids.length > 0 && (this.#isDue || this.#hasCompany) && !this.#stopped) {
+      if (this.#inFlight >= queriesInFlight) return
       const ids = this.#ids.splice(0, LIMITS.chunksPerQuery)
       this.#bytes = 0
       void this.#ask(ids)
     }
+    if (this.#ids.length > 0) return
+    this.#isDue = false
+    this.#timer?.cancel()
+    this.#timer = null
   }
 
   async #ask(chunkIds: string[]): Promise<void> {
@@ -80,7 +91,7 @@ export class MissingQuery {
       this.#handlers.onFailure(error)
     } finally {
       this.#inFlight -= 1
-      this.#flush()
+      this.#send()
       this.#handlers.onSettled()
     }
   }

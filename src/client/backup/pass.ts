@@ -68,6 +68,7 @@ export class Pass {
   /** The id of the root node. Its chunks may still be on their way: see ChunkSink.finish. */
   async run(): Promise<string> {
     const { plan, files, excludes, parent, counts, problems } = this.#options
+    if (parent) parent.tree.readAhead(parent.root)
     const folders = [new ParentFolder(parent?.tree ?? null, parent?.root ?? null)]
     for (const item of walk(plan, { files, excludes })) {
       await this.#turn()
@@ -140,13 +141,14 @@ export class Pass {
 
   async #file(item: FileItem, known: StoredEntry | null): Promise<void> {
     const { counts, parent } = this.#options
-    if (known === null) counts.newFiles += 1
-    else if (parent && this.#reader.isUnchanged(known, item.stat, parent.timeMs)) {
+    if (known && parent && this.#reader.isUnchanged(known, item.stat, parent.timeMs)) {
       await this.#check(item, known, parent.tree)
       return
-    } else counts.changedFiles += 1
+    }
     const content = await this.#read(item)
     if (content === null) return
+    if (known) counts.changedFiles += 1
+    else counts.newFiles += 1
     const head = headOf(item.name, content.stat, this.#options.owners)
     this.#countFile(item, content.sizeBytes)
     this.#window.push({ ready: true, run: () => this.#builder.addFile(head, content) })
@@ -184,11 +186,22 @@ export class Pass {
     const slot = this.#rereads.shift()
     if (!slot) return false
     slot.content = await this.#read(slot.item)
+    this.#countAgain(slot)
     // What the file no longer holds, we shall not send.
     const tree = this.#options.parent!.tree
     await this.#eachId(tree, slot.known, (id) => this.#options.sink.forget(id))
     this.#settle(slot)
     return true
+  }
+
+  /** It was counted before it was read. */
+  #countAgain({ known, content }: CheckSlot): void {
+    const { counts } = this.#options
+    counts.bytes -= known.size
+    counts.sizes += (content?.sizeBytes ?? 0) - known.size
+    if (content !== null) return
+    counts.files -= 1
+    counts.unmodifiedFiles -= 1
   }
 
   /** False when a node of the parent that lists the ids is lost: then the file itself must tell. */

@@ -127,6 +127,7 @@ export class ChunkReader {
       if (!server) continue
       const places = [...left.values()]
       const bytes = places.reduce((sum, place) => sum + place.length, 0)
+      const hasOther = task.servers.some((one) => !tried.has(one) && options.servers.has(one))
       this.#choice.begin(number, bytes)
       try {
         await fetchRanges(this.#context, {
@@ -135,6 +136,7 @@ export class ChunkReader {
           repositoryId: this.#keys.repositoryId,
           blobId: task.blobId,
           places,
+          connectMs: hasOther ? this.#context.timing.connectMs : undefined,
           onSealed: async (place, sealed) => {
             this.fetchedBytes += sealed.length
             const error = await this.#openInto(place, sealed, options)
@@ -142,6 +144,7 @@ export class ChunkReader {
             else last = this.#badReplica(server, task.blobId, error)
           },
         })
+        this.#choice.trust(number)
       } catch (error) {
         throwIfAborted(this.#context.signal)
         if (!isHoldfastError(error)) throw error

@@ -12,14 +12,17 @@ export interface FetchOptions {
   readonly blobId: string
   /** By offset. */
   readonly places: readonly Place[]
-  /** The sealed bytes of one chunk, as the server has them: not verified. */
+  /** Undefined: as long as dialling takes. */
+  readonly connectMs: number | undefined
+  /** The sealed bytes of one chunk, as the server has them: not verified, and valid until what is
+   * returned resolves. */
   readonly onSealed: (place: Place, sealed: Uint8Array) => Promise<void>
 }
 
 /** Holds one chunk at a time. Rejects with the server's error, or CORRUPT when it sends fewer
  * bytes than it was asked for; chunks handed over before that stay good. */
 export async function fetchRanges(context: Context, options: FetchOptions): Promise<void> {
-  const { server, grant, repositoryId, blobId, places } = options
+  const { server, grant, repositoryId, blobId, places, connectMs } = options
   const result = await context.peers.call(
     peerOf(server),
     'blob.fetch',
@@ -27,26 +30,34 @@ export async function fetchRanges(context: Context, options: FetchOptions): Prom
     {
       signal: context.signal,
       deadlineMs: null,
+      connectMs,
       stallMs: context.timing.stallMs,
       urgency: 4, // interactive restore
     },
   )
   let next = 0
-  let sealed = Buffer.allocUnsafe(places[0]!.length)
+  let sealed: Buffer | null = null // a chunk whose first piece came
   let filled = 0
   try {
     for await (const piece of result.body) {
       for (let at = 0; at < piece.length; ) {
         if (next === places.length) throw tooMuch(server, blobId)
-        const count = Math.min(piece.length - at, sealed.length - filled)
-        sealed.set(piece.subarray(at, at + count), filled)
+        const place = places[next]!
+        const count = Math.min(piece.length - at, place.length - filled)
+        let whole = piece.subarray(at, at + count)
         at += count
-        filled += count
-        if (filled < sealed.length) continue
-        await options.onSealed(places[next]!, sealed)
+        // Most small chunks come in one piece, and need no copy.
+        if (count < place.length) {
+          sealed ??= Buffer.allocUnsafe(place.length)
+          sealed.set(whole, filled)
+          filled += count
+          if (filled < place.length) continue
+          whole = sealed
+        }
+        await options.onSealed(place, whole)
         next += 1
         filled = 0
-        if (next < places.length) sealed = Buffer.allocUnsafe(places[next]!.length)
+        sealed = null
       }
     }
   } finally {

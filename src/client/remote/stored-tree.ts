@@ -7,6 +7,7 @@ import {
   type SnapshotRecord,
   type TreeEntry,
 } from '../../chunk/index.ts'
+import { keptBytes } from '../path.ts'
 import type { TreeCache } from './tree-cache.ts'
 
 /** An entry whose bytes are Buffers of their own. */
@@ -38,11 +39,18 @@ export class StoredTree {
     this.#cache.prefetch(ids)
   }
 
+  /** A walk through all of it, in the order of the tree, is about to begin. */
+  readAhead(root: string): void {
+    this.#cache.readAhead(root)
+  }
+
   /** The entries of one folder, in byte order of the names. */
   async *entries(node: string): AsyncGenerator<StoredEntry> {
     let ahead: StoredEntry[] = []
+    let last: StoredEntry | undefined
     for await (const entry of readTree(this.#load, node)) {
-      ahead.push(owned(entry))
+      last = owned(entry, last)
+      ahead.push(last)
       if (ahead.length < AHEAD) continue
       yield* this.#announced(ahead)
       ahead = []
@@ -76,10 +84,16 @@ export class StoredTree {
 }
 
 /** The reader hands out views of a node; an entry outlives it. */
-const owned = (entry: TreeEntry): StoredEntry => ({
-  ...entry,
-  name: Buffer.from(entry.name),
-  user: Buffer.from(entry.user),
-  group: Buffer.from(entry.group),
-  target: entry.target && Buffer.from(entry.target),
-})
+function owned(entry: TreeEntry, before: StoredEntry | undefined): StoredEntry {
+  return {
+    ...entry,
+    name: keptBytes(entry.name),
+    user: sameOr(before?.user, entry.user),
+    group: sameOr(before?.group, entry.group),
+    target: entry.target && keptBytes(entry.target),
+  }
+}
+
+/** Neighbours mostly have one owner. */
+const sameOr = (before: Buffer | undefined, bytes: Uint8Array): Buffer =>
+  before?.equals(bytes) ? before : keptBytes(bytes)

@@ -31,6 +31,13 @@ export class Include {
     return above ? 'above' : 'outside'
   }
 
+  /** True: all below this folder is wanted, and it is the topmost such. */
+  begins(folder: Uint8Array): boolean {
+    const names = namesOf(folder).join('/')
+    if (this.#wanted.length === 0) return names === ''
+    return this.#wanted.some((wanted) => wanted.join('/') === names)
+  }
+
   /** What was asked for and never met. */
   problems(): Problem[] {
     return this.#wanted

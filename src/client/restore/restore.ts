@@ -109,6 +109,7 @@ class RestoreRun {
   }
 
   async #folder(node: string, path: Buffer, folder: TargetFolder): Promise<void> {
+    if (this.#include.begins(path)) this.#tree.readAhead(node)
     for await (const entry of this.#tree.entries(node)) {
       await this.#turn()
       const at = joinPath(path, entry.name)

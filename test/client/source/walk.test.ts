@@ -108,11 +108,42 @@ test('siblings of a named path stay out, the folders above it come along', ({ fo
   assert.equal(list(folder, [`${folder}/a/d`, `${folder}/a/b`]), ['a/', 'a/b/', 'a/d/'])
 })
 
-test('a missing path is reported beside one that is there', ({ folder }) => {
-  const plan = planPaths([`${folder}`, `${folder}/no/such`], files)
+test('a path that is not there or cannot be read is reported, and no part of the backup', ({
+  folder,
+}) => {
+  for (const name of ['dir', 'locked', 'dir/locked']) fs.mkdirSync(`${folder}/${name}`)
+  for (const name of ['file', 'closed']) fs.writeFileSync(`${folder}/${name}`, '')
+  const refuse = (at: Buffer, end: string): void => {
+    if (at.toString().endsWith(end)) throw systemError('EACCES')
+  }
+  const from: SourceFiles = {
+    ...files,
+    open(at) {
+      refuse(at, '/closed')
+      return files.open(at)
+    },
+    readNames(at) {
+      refuse(at, '/locked')
+      return files.readNames(at)
+    },
+  }
+  const names = ['closed', 'dir', 'dir/locked', 'file', 'locked', 'no/such']
+  const plan = planPaths(
+    names.map((name) => `${folder}/${name}`),
+    from,
+  )
   assert.equal(
-    plan.problems.map((problem) => problem.code),
-    ['ENOENT'],
+    plan.paths.map((at) => at.toString().slice(folder.length + 1)),
+    ['dir', 'dir/locked', 'file'],
+  )
+  assert.equal(
+    plan.problems.map(({ path: at, code }) => `${at!.toString().slice(folder.length + 1)} ${code}`),
+    ['closed EACCES', 'locked EACCES', 'no/such ENOENT'],
+  )
+  assert.throws(
+    () => planPaths([`${folder}/closed`, `${folder}/locked`], from),
+    (error: { code: string; message: string }) =>
+      error.code === 'NOT_FOUND' && /cannot be read \(EACCES\)/.test(error.message),
   )
 })
 
