@@ -1,61 +1,45 @@
 // protocol/protection/chacha20-poly1305.ts — the suite that every node has (RFC 8439, by libsodium)
-import { SALT_BYTES } from '../handshake/key-schedule.ts'
 import { sodium } from '../handshake/sodium.ts'
 import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
-import {
-  ASSOCIATED_BYTES,
-  type PacketKey,
-  plaintextBytesOf,
-  type Suite,
-  writeAssociated,
-} from './suite.ts'
-
-const NONCE_BYTES = 12
+import { CipherInput, type PacketKey, plaintextBytesOf, type Suite } from './suite.ts'
 
 class ChaChaKey implements PacketKey {
   readonly #key: Buffer
-  readonly #nonce = Buffer.alloc(NONCE_BYTES)
-  readonly #associated = Buffer.alloc(ASSOCIATED_BYTES)
+  readonly #input: CipherInput
 
   constructor(key: Buffer, salt: Buffer) {
     this.#key = key
-    salt.copy(this.#nonce)
+    this.#input = new CipherInput(salt)
   }
 
   seal(packet: Buffer, plaintextEnd: number): void {
-    const plaintext = packet.subarray(HEADER_BYTES, plaintextEnd)
-    this.#prepare(packet, plaintext.length)
+    this.#input.prepare(packet, plaintextEnd - HEADER_BYTES)
     sodium.crypto_aead_chacha20poly1305_ietf_encrypt(
       packet.subarray(HEADER_BYTES, plaintextEnd + TAG_BYTES),
-      plaintext,
-      this.#associated,
+      packet.subarray(HEADER_BYTES, plaintextEnd),
+      this.#input.associated,
       null,
-      this.#nonce,
+      this.#input.nonce,
       this.#key,
     )
   }
 
   open(packet: Buffer): boolean {
     const plaintextBytes = plaintextBytesOf(packet)
-    this.#prepare(packet, plaintextBytes)
+    this.#input.prepare(packet, plaintextBytes)
     try {
       sodium.crypto_aead_chacha20poly1305_ietf_decrypt(
         packet.subarray(HEADER_BYTES, HEADER_BYTES + plaintextBytes),
         null,
         packet.subarray(HEADER_BYTES),
-        this.#associated,
-        this.#nonce,
+        this.#input.associated,
+        this.#input.nonce,
         this.#key,
       )
       return true
     } catch {
       return false
     }
-  }
-
-  #prepare(packet: Buffer, plaintextBytes: number): void {
-    packet.copy(this.#nonce, SALT_BYTES, 16, HEADER_BYTES)
-    writeAssociated(this.#associated, packet, plaintextBytes)
   }
 }
 

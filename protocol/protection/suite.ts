@@ -1,4 +1,5 @@
 // protocol/protection/suite.ts — what must a cipher be able to do to protect packets?
+import { SALT_BYTES } from '../handshake/key-schedule.ts'
 import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
 
 /** One direction's key in one phase. Nonce: salt ‖ bytes 16 to 23 of the packet (its number). */
@@ -20,19 +21,33 @@ export interface Suite {
   makeKey(key: Buffer, salt: Buffer): PacketKey
 }
 
-export const ASSOCIATED_BYTES = 13
+const NONCE_BYTES = 12
+const ASSOCIATED_BYTES = 13
 const ASSOCIATED_ZERO_AT = 10
 const ASSOCIATED_LENGTH_AT = 11
 
-/** What is authenticated beside the plaintext: bytes 0, 1 and 4 to 11 of the packet, a zero byte,
- * and the plaintext's length, big-endian (the TLS 1.2 form that OpenSSL seals in one call). */
-export function writeAssociated(into: Buffer, packet: Buffer, plaintextBytes: number): void {
-  into[0] = packet[0] as number
-  into[1] = packet[1] as number
-  for (let i = 0; i < 8; i += 1) into[2 + i] = packet[4 + i] as number
-  into[ASSOCIATED_ZERO_AT] = 0
-  into[ASSOCIATED_LENGTH_AT] = plaintextBytes >>> 8
-  into[ASSOCIATED_LENGTH_AT + 1] = plaintextBytes & 255
+/** What goes into a cipher beside key and text. Reused from packet to packet. */
+export class CipherInput {
+  /** Salt ‖ packet number. */
+  readonly nonce = Buffer.alloc(NONCE_BYTES)
+  /** Bytes 0, 1 and 4 to 11 of the packet, a zero byte, and the plaintext's length, big-endian (the
+   * TLS 1.2 form that OpenSSL seals in one call). */
+  readonly associated = Buffer.alloc(ASSOCIATED_BYTES)
+
+  constructor(salt: Buffer) {
+    salt.copy(this.nonce)
+  }
+
+  prepare(packet: Buffer, plaintextBytes: number): void {
+    const { associated } = this
+    packet.copy(this.nonce, SALT_BYTES, HEADER_BYTES - 8, HEADER_BYTES)
+    associated[0] = packet[0] as number
+    associated[1] = packet[1] as number
+    for (let i = 0; i < 8; i += 1) associated[2 + i] = packet[4 + i] as number
+    associated[ASSOCIATED_ZERO_AT] = 0
+    associated[ASSOCIATED_LENGTH_AT] = plaintextBytes >>> 8
+    associated[ASSOCIATED_LENGTH_AT + 1] = plaintextBytes & 255
+  }
 }
 
 export const plaintextBytesOf = (packet: Buffer): number => packet.length - HEADER_BYTES - TAG_BYTES
