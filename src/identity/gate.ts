@@ -10,13 +10,22 @@ export interface GateOptions {
   readonly trust: Trust
   readonly side: Side
   readonly wallMs: () => number
+  readonly clock: GateClock
   readonly log: WatchLog
+}
+
+export interface GateClock {
+  setTimer(fire: () => void, delayMs: number): { cancel(): void }
 }
 
 /** One line per refusal would let a peer fill the disk. */
 const LINES_PER_MINUTE_MAX = 60
 const MINUTE_MS = 60_000
 const GOODBYE_MS = 1_000
+/** Whoever shows no certificate that holds gets so long to enrol or renew, and so many places: a
+ * connection costs memory, and anybody who knows our public key can open one. */
+const STRANGER_MS = 15_000
+const STRANGERS_MAX = 64
 
 /** Stands before all handlers of the manager and of a server. */
 export class Gate {
@@ -24,6 +33,7 @@ export class Gate {
   readonly #watch: SessionWatch
   /** Issued on the session itself, after its handshake showed an older one or none. */
   readonly #newer = new WeakMap<GuardedSession, Uint8Array>()
+  readonly #strangers = new Set<GuardedSession>()
   #minute = { startMs: 0, lines: 0, hidden: 0 }
 
   constructor(options: GateOptions) {
@@ -36,9 +46,40 @@ export class Gate {
     this.#watch.add(session)
   }
 
+  /** A session that a peer opened. False: it was ended at once, nothing of it is to be served. */
+  admit(session: GuardedSession): boolean {
+    this.watch(session)
+    if (this.#isKnown(session)) return true
+    if (this.#strangers.size >= STRANGERS_MAX) {
+      session.destroy(new HoldfastError('NOT_ALLOWED', 'too many peers without a certificate'))
+      return false
+    }
+    this.#strangers.add(session)
+    const timer = this.#options.clock.setTimer(() => {
+      this.#strangers.delete(session)
+      if (this.#isKnown(session)) return
+      session.destroy(new HoldfastError('NOT_ALLOWED', 'no certificate that holds came in time'))
+    }, STRANGER_MS)
+    void session.closed.then(() => {
+      timer.cancel()
+      this.#strangers.delete(session)
+    })
+    return true
+  }
+
+  #isKnown(session: GuardedSession): boolean {
+    try {
+      this.certificate(session)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /** From now on this certificate counts, not the one of the handshake. */
   renew(session: GuardedSession, certificate: Uint8Array): void {
     this.#newer.set(session, certificate)
+    this.#strangers.delete(session)
   }
 
   /** Throws NOT_ALLOWED, REVOKED or WRONG_CLUSTER, and says so in the log. */

@@ -130,7 +130,8 @@ export class Manager {
     this.log = options.log
     const { trust } = options.authority
     const wallMs = (): number => this.clock.wallMs()
-    this.gate = new Gate({ trust, side: 'manager', wallMs, log: options.log })
+    const { clock, log } = options
+    this.gate = new Gate({ trust, side: 'manager', wallMs, clock, log })
     this.meta = meta
     this.timing = { ...MANAGER_TIMING, ...options.timing }
     this.replicas = options.replicas ?? 2
@@ -179,7 +180,7 @@ export class Manager {
       'backup-server.assign': bind(assignBackupServer),
       'replica.stored': bind(storedReplica),
     }
-    this.gate.watch(session)
+    if (!this.gate.admit(session)) return
     serve(session, handlers, {
       clock: this.clock,
       log: this.log,

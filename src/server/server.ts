@@ -77,7 +77,7 @@ export function startServer(options: ServerOptions): Promise<Server> {
   const stopping = new AbortController()
   const reportGate = new ReportGate()
   const { trust } = member
-  const gate = new Gate({ trust, side: 'server', wallMs: () => clock.wallMs(), log })
+  const gate = new Gate({ trust, side: 'server', wallMs: () => clock.wallMs(), clock, log })
   const peers = new Peers({
     endpoint,
     clock,
@@ -154,7 +154,7 @@ export function startServer(options: ServerOptions): Promise<Server> {
   }
   const authorize: ServeOptions['authorize'] = (method, session) => gate.authorize(method, session)
   endpoint.onSession((session) => {
-    gate.watch(session)
+    if (!gate.admit(session)) return
     serve(session, handlersOf(node), { clock, log, authorize })
   })
   manager.start()

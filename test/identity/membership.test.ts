@@ -10,6 +10,7 @@ import { type EnrolOptions, enrol } from '../../src/identity/enrolment.ts'
 import { Peers } from '../../src/rpc/index.ts'
 import { silentLog } from '../../src/server/log.ts'
 import { codeOf } from '../support/code-of.ts'
+import { identityOf } from '../support/identity.ts'
 import { send } from '../support/role-table.ts'
 import { DAY_MS, endOf, HOUR_MS, Town, WHERE } from './support/town.ts'
 
@@ -181,6 +182,25 @@ test('a key that nobody ever let in can renew nothing', async ({ town }) => {
   const member = await enrol(town.options('server-1'))
   await rm(join(town.dataDir, 'cluster'), { recursive: true })
   assert.is(await codeOf(() => town.meet(member)), 'NOT_ENROLLED')
+})
+
+test('strangers get little time and few places, members none of it', async ({ town }) => {
+  await town.start()
+  const member = await enrol(town.options('server-1'))
+  const { session } = await town.meet(member)
+  const publicKey = Buffer.from(member.trust.directory.managerKey, 'hex')
+  const strangers = await Promise.all(
+    Array.from({ length: 80 }, (_, index) =>
+      town.until(
+        town.network.endpoint({ identity: identityOf(index) }).connect({ ...WHERE, publicKey }),
+      ),
+    ),
+  )
+  await town.clock.advance(1_000)
+  assert.is(strangers.filter(({ isOpen }) => isOpen).length, 64)
+  await town.clock.advance(20_000)
+  assert.is(strangers.filter(({ isOpen }) => isOpen).length, 0)
+  assert.ok(session.isOpen, 'a member stays')
 })
 
 test('a clock that is wrong by a day is named, whichever way', async ({ town }) => {
