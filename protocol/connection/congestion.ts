@@ -74,8 +74,7 @@ export class NewReno implements CongestionController {
   }
 
   reset(segmentBytes: number): void {
-    this.#segmentBytes = segmentBytes
-    this.windowBytes = INITIAL_WINDOW_SEGMENTS * segmentBytes
+    this.setSegmentBytes(segmentBytes)
     this.#thresholdBytes = Number.POSITIVE_INFINITY
     this.#before = null
   }

@@ -1,5 +1,5 @@
-// protocol/connection/counters.ts — what is counted of one connection?
-import type { SessionStats } from '../types.ts'
+// protocol/connection/counters.ts — what is counted of one connection, and of strangers?
+import type { EndpointStats, SessionStats } from '../types.ts'
 import type { Recovery } from './recovery.ts'
 
 /** Packets and bytes since the connection began. */
@@ -35,3 +35,15 @@ export class Counters {
     }
   }
 }
+
+/** What an endpoint counts of packets that no connection took, before the first one. */
+export const noStrangers = (): EndpointStats => ({
+  crcErrors: 0,
+  unknownCid: 0,
+  malformed: 0,
+  refused: 0,
+  badMac1: 0,
+  badHandshakes: 0,
+  retries: 0,
+  resetsSent: 0,
+})

@@ -5,7 +5,7 @@ import { blake2b256, isSame } from '../handshake/sodium.ts'
 import { aes256Gcm } from '../protection/aes-256-gcm.ts'
 import { chacha20Poly1305 } from '../protection/chacha20-poly1305.ts'
 import type { Suite } from '../protection/suite.ts'
-import type { Address, EndpointStats, LocalIdentity, PeerAddress } from '../types.ts'
+import type { Address, LocalIdentity, PeerAddress } from '../types.ts'
 import { packetCrc } from '../wire/crc.ts'
 import {
   HEADER_BYTES,
@@ -28,6 +28,7 @@ import type {
 } from './api.ts'
 import { ConnectionCore } from './connection.ts'
 import type { CidRegistry } from './connection-ids.ts'
+import { noStrangers } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { Dialling } from './dialling.ts'
 import { ACK_DELAY_MS_ADVERTISED, DEFAULT_LIMITS } from './limits.ts'
@@ -46,16 +47,7 @@ export function createCoreEndpoint(options: EndpointOptions): Endpoint {
 }
 
 export class EndpointCore implements Endpoint {
-  readonly stats: EndpointStats = {
-    crcErrors: 0,
-    unknownCid: 0,
-    malformed: 0,
-    refused: 0,
-    badMac1: 0,
-    badHandshakes: 0,
-    retries: 0,
-    resetsSent: 0,
-  }
+  readonly stats = noStrangers()
   readonly limits: TransportLimits
   readonly options: EndpointOptions
   readonly suites: readonly Suite[]

@@ -7,6 +7,7 @@ import type {
   EndpointEvent,
   Transmit,
 } from '../../protocol/connection/api.ts'
+import { noStrangers } from '../../protocol/connection/counters.ts'
 import { Driver } from '../../protocol/driver.ts'
 import type { Address, Clock, DatagramPort } from '../../protocol/types.ts'
 
@@ -16,16 +17,7 @@ const PEER: Address = { host: '10.0.0.9', port: 9 }
 class NotingCore implements Endpoint {
   readonly notes: string[] = []
   readonly connectionCount = 0
-  readonly stats = {
-    crcErrors: 0,
-    unknownCid: 0,
-    malformed: 0,
-    refused: 0,
-    badMac1: 0,
-    badHandshakes: 0,
-    retries: 0,
-    resetsSent: 0,
-  }
+  readonly stats = noStrangers()
   timeoutMs = Number.POSITIVE_INFINITY
   /** What pollTransmit has to give. */
   outgoing: number[] = []

@@ -3,6 +3,7 @@
 // Endpoints, sessions and streams of protocol/types.ts over queues: in order, reliable, with
 // flow control. A cut link holds what is sent until it is healed, as retransmission would; a
 // killed node says no goodbye. Silence ends a session after the idle timeout, on both sides alone.
+import { noStrangers } from '../../protocol/connection/counters.ts'
 import {
   type Address,
   type Clock,
@@ -212,16 +213,7 @@ export class MemoryEndpoint implements TransportEndpoint {
   }
 
   stats(): EndpointStats {
-    return {
-      crcErrors: 0,
-      unknownCid: 0,
-      malformed: 0,
-      refused: 0,
-      badMac1: 0,
-      badHandshakes: 0,
-      retries: 0,
-      resetsSent: 0,
-    }
+    return noStrangers()
   }
 
   setIdentity(identity: LocalIdentity): void {
