@@ -182,7 +182,7 @@ function unknownConnection(): Buffer {
   packet[1] = (1 << 5) | (3 << 1)
   packet.writeUInt16LE(packet.length, 2)
   packet.fill(0, 16, 20)
-  packet.writeUInt32LE(packetCrc(packet, 'full'), 12)
+  packet.writeUInt32LE(packetCrc(packet, 0, packet.length, 'full'), 12)
   return packet
 }
 

@@ -172,9 +172,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#nowMs = nowMs
     this.#counts.received += 1
     this.#counts.bytesReceived += packet.length
-    const { keyPhase: phaseBit, packetNumber } = header
-    const ptoMs = this.#ptoMs
-    const opened = this.#keys.open(nowMs, packet, { phaseBit, packetNumber, ptoMs })
+    const opened = this.#keys.open(nowMs, packet, 0, packet.length, header, this.#ptoMs)
     if (opened === 'ok') return true
     this.#counts.authErrors += 1
     this.recovery.log?.packetDropped(nowMs, packet, 'payload_decrypt_error')

@@ -55,17 +55,20 @@ export class ConnectionKeys {
   }
 
   /** Throws before the keys are known: nothing is ever sent without. */
-  seal(packet: Buffer, plaintextEnd: number): void {
+  seal(bytes: Buffer, at: number, plaintextEnd: number): void {
     if (!this.#protection) throw new Error('no packet before the keys')
-    this.#protection.seal(packet, plaintextEnd)
+    this.#protection.seal(bytes, at, plaintextEnd)
   }
 
   open(
     nowMs: number,
-    packet: Buffer,
-    header: { phaseBit: number; packetNumber: number; ptoMs: number },
+    bytes: Buffer,
+    at: number,
+    end: number,
+    header: { readonly keyPhase: number; readonly packetNumber: number },
+    ptoMs: number,
   ): Opened {
-    return this.#protection?.open(nowMs, packet, header) ?? 'forged'
+    return this.#protection?.open(nowMs, bytes, at, end, header, ptoMs) ?? 'forged'
   }
 
   handleAcked(largestAcked: number): void {

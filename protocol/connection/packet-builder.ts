@@ -149,10 +149,9 @@ export class PacketBuilder {
       cidHigh,
       packetNumber,
     })
-    const packet = out.subarray(0, length)
-    this.#recovery.log?.packetSent(nowMs, packet, end)
-    this.#keys.seal(packet, end)
-    view.setUint32(12, packetCrc(packet, this.crc), true)
+    this.#recovery.log?.packetSent(nowMs, out.subarray(0, length), end)
+    this.#keys.seal(out, 0, end)
+    view.setUint32(12, packetCrc(out, 0, length, this.crc), true)
     return length
   }
 

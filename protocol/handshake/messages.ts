@@ -201,6 +201,6 @@ function writePlain(packet: Buffer, type: number, dcid: Cid): void {
 }
 
 function finishCrc(packet: Buffer): Buffer {
-  packet.writeUInt32LE(packetCrc(packet, 'full'), 12)
+  packet.writeUInt32LE(packetCrc(packet, 0, packet.length, 'full'), 12)
   return packet
 }

@@ -1,7 +1,7 @@
 // protocol/protection/aes-256-gcm.ts — the suite for machines with AES instructions (NIST SP 800-38D)
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
-import { CipherInput, type PacketKey, plaintextBytesOf, type Suite } from './suite.ts'
+import { CipherInput, type PacketKey, type Suite } from './suite.ts'
 
 const ALGORITHM = 'aes-256-gcm'
 
@@ -14,29 +14,30 @@ class AesGcmKey implements PacketKey {
     this.#input = new CipherInput(salt)
   }
 
-  seal(packet: Buffer, plaintextEnd: number): void {
-    this.#input.prepare(packet, plaintextEnd - HEADER_BYTES)
+  seal(bytes: Buffer, at: number, plaintextEnd: number): void {
+    const start = at + HEADER_BYTES
+    this.#input.prepare(bytes, at, plaintextEnd - start)
     const cipher = createCipheriv(ALGORITHM, this.#key, this.#input.nonce)
     cipher.setAAD(this.#input.associated)
-    cipher.update(packet.subarray(HEADER_BYTES, plaintextEnd)).copy(packet, HEADER_BYTES)
+    cipher.update(bytes.subarray(start, plaintextEnd)).copy(bytes, start)
     cipher.final()
-    cipher.getAuthTag().copy(packet, plaintextEnd)
+    cipher.getAuthTag().copy(bytes, plaintextEnd)
   }
 
-  open(packet: Buffer): boolean {
-    const plaintextBytes = plaintextBytesOf(packet)
-    const tagStart = HEADER_BYTES + plaintextBytes
-    this.#input.prepare(packet, plaintextBytes)
+  open(bytes: Buffer, at: number, end: number): boolean {
+    const start = at + HEADER_BYTES
+    const tagStart = end - TAG_BYTES
+    this.#input.prepare(bytes, at, tagStart - start)
     const decipher = createDecipheriv(ALGORITHM, this.#key, this.#input.nonce)
     decipher.setAAD(this.#input.associated)
-    decipher.setAuthTag(packet.subarray(tagStart, tagStart + TAG_BYTES))
-    const plaintext = decipher.update(packet.subarray(HEADER_BYTES, tagStart))
+    decipher.setAuthTag(bytes.subarray(tagStart, end))
+    const plaintext = decipher.update(bytes.subarray(start, tagStart))
     try {
       decipher.final()
     } catch {
       return false
     }
-    plaintext.copy(packet, HEADER_BYTES)
+    plaintext.copy(bytes, start)
     return true
   }
 }

@@ -1,7 +1,7 @@
 // protocol/protection/chacha20-poly1305.ts — the suite that every node has (RFC 8439, by libsodium)
 import { sodium } from '../handshake/sodium.ts'
 import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
-import { CipherInput, type PacketKey, plaintextBytesOf, type Suite } from './suite.ts'
+import { CipherInput, type PacketKey, type Suite } from './suite.ts'
 
 class ChaChaKey implements PacketKey {
   readonly #key: Buffer
@@ -12,11 +12,12 @@ class ChaChaKey implements PacketKey {
     this.#input = new CipherInput(salt)
   }
 
-  seal(packet: Buffer, plaintextEnd: number): void {
-    this.#input.prepare(packet, plaintextEnd - HEADER_BYTES)
+  seal(bytes: Buffer, at: number, plaintextEnd: number): void {
+    const start = at + HEADER_BYTES
+    this.#input.prepare(bytes, at, plaintextEnd - start)
     sodium.crypto_aead_chacha20poly1305_ietf_encrypt(
-      packet.subarray(HEADER_BYTES, plaintextEnd + TAG_BYTES),
-      packet.subarray(HEADER_BYTES, plaintextEnd),
+      bytes.subarray(start, plaintextEnd + TAG_BYTES),
+      bytes.subarray(start, plaintextEnd),
       this.#input.associated,
       null,
       this.#input.nonce,
@@ -24,14 +25,15 @@ class ChaChaKey implements PacketKey {
     )
   }
 
-  open(packet: Buffer): boolean {
-    const plaintextBytes = plaintextBytesOf(packet)
-    this.#input.prepare(packet, plaintextBytes)
+  open(bytes: Buffer, at: number, end: number): boolean {
+    const start = at + HEADER_BYTES
+    const tagStart = end - TAG_BYTES
+    this.#input.prepare(bytes, at, tagStart - start)
     try {
       sodium.crypto_aead_chacha20poly1305_ietf_decrypt(
-        packet.subarray(HEADER_BYTES, HEADER_BYTES + plaintextBytes),
+        bytes.subarray(start, tagStart),
         null,
-        packet.subarray(HEADER_BYTES),
+        bytes.subarray(start, end),
         this.#input.associated,
         this.#input.nonce,
         this.#key,

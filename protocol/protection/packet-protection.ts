@@ -73,34 +73,38 @@ export class PacketProtection {
     return this.#sending.number & 1
   }
 
-  seal(packet: Buffer, plaintextEnd: number): void {
+  seal(bytes: Buffer, at: number, plaintextEnd: number): void {
     this.#sentPackets += 1
-    this.#sending.key.seal(packet, plaintextEnd)
+    this.#sending.key.seal(bytes, at, plaintextEnd)
   }
 
+  /** Opens the packet `bytes[at, end)`, whose header says `keyPhase` and `packetNumber`, in place. */
   open(
     nowMs: number,
-    packet: Buffer,
-    header: { phaseBit: number; packetNumber: number; ptoMs: number },
+    bytes: Buffer,
+    at: number,
+    end: number,
+    { keyPhase, packetNumber }: { readonly keyPhase: number; readonly packetNumber: number },
+    ptoMs: number,
   ): Opened {
     if (this.#previous && nowMs >= this.#previousUntilMs) this.#previous = null
-    const { phaseBit, packetNumber } = header
-    if (phaseBit === (this.#receiving.number & 1)) {
-      if (!this.#receiving.key.open(packet)) return this.#fail()
+    if (keyPhase === (this.#receiving.number & 1)) {
+      if (!this.#receiving.key.open(bytes, at, end)) return this.#fail()
       if (packetNumber < this.#receivingFirst) this.#receivingFirst = packetNumber
       return 'ok'
     }
     const previous = this.#previous
     if (previous && packetNumber < this.#receivingFirst) {
-      return previous.key.open(packet) ? 'ok' : this.#fail()
+      return previous.key.open(bytes, at, end) ? 'ok' : this.#fail()
     }
     // Opening in place destroys what it fails on: the old key, for the accusation, gets a copy.
-    const copy = previous ? Buffer.from(packet) : null
-    if (!this.#next.key.open(packet)) {
-      return copy && previous?.key.open(copy) ? 'key-update-error' : this.#fail()
+    const copy = previous ? Buffer.from(bytes.subarray(at, end)) : null
+    if (!this.#next.key.open(bytes, at, end)) {
+      const isOld = copy !== null && previous?.key.open(copy, 0, copy.length)
+      return isOld ? 'key-update-error' : this.#fail()
     }
     this.#previous = this.#receiving
-    this.#previousUntilMs = nowMs + OLD_KEY_PTOS * header.ptoMs
+    this.#previousUntilMs = nowMs + OLD_KEY_PTOS * ptoMs
     this.#receiving = this.#next
     this.#receivingFirst = packetNumber
     this.#failures = 0

@@ -1,14 +1,14 @@
 // protocol/protection/suite.ts — what must a cipher be able to do to protect packets?
 import { SALT_BYTES } from '../handshake/key-schedule.ts'
-import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
 
 /** One direction's key in one phase. Nonce: salt ‖ bytes 16 to 23 of the packet (its number). */
 export interface PacketKey {
-  /** Encrypts `packet[24, plaintextEnd)` in place and puts the tag behind it. The header must be
-   * complete, but for the CRC-32. */
-  seal(packet: Buffer, plaintextEnd: number): void
-  /** Decrypts in place. False: the tag is wrong, and the packet must change nothing. */
-  open(packet: Buffer): boolean
+  /** A packet begins at `at`: encrypts `bytes[at + 24, plaintextEnd)` in place and puts the tag
+   * behind it. The header must be complete, but for the CRC-32. */
+  seal(bytes: Buffer, at: number, plaintextEnd: number): void
+  /** Decrypts the packet `bytes[at, end)` in place. False: the tag is wrong, what the packet holds
+   * now is rubbish, and it must change nothing. */
+  open(bytes: Buffer, at: number, end: number): boolean
 }
 
 export interface Suite {
@@ -22,6 +22,8 @@ export interface Suite {
 }
 
 const NONCE_BYTES = 12
+const NUMBER_AT = 16
+const CID_AT = 4
 const ASSOCIATED_BYTES = 13
 const ASSOCIATED_ZERO_AT = 10
 const ASSOCIATED_LENGTH_AT = 11
@@ -38,16 +40,14 @@ export class CipherInput {
     salt.copy(this.nonce)
   }
 
-  prepare(packet: Buffer, plaintextBytes: number): void {
-    const { associated } = this
-    packet.copy(this.nonce, SALT_BYTES, HEADER_BYTES - 8, HEADER_BYTES)
-    associated[0] = packet[0] as number
-    associated[1] = packet[1] as number
-    for (let i = 0; i < 8; i += 1) associated[2 + i] = packet[4 + i] as number
+  prepare(bytes: Buffer, at: number, plaintextBytes: number): void {
+    const { associated, nonce } = this
+    for (let i = 0; i < 8; i += 1) nonce[SALT_BYTES + i] = bytes[at + NUMBER_AT + i] as number
+    associated[0] = bytes[at] as number
+    associated[1] = bytes[at + 1] as number
+    for (let i = 0; i < 8; i += 1) associated[2 + i] = bytes[at + CID_AT + i] as number
     associated[ASSOCIATED_ZERO_AT] = 0
     associated[ASSOCIATED_LENGTH_AT] = plaintextBytes >>> 8
     associated[ASSOCIATED_LENGTH_AT + 1] = plaintextBytes & 255
   }
 }
-
-export const plaintextBytesOf = (packet: Buffer): number => packet.length - HEADER_BYTES - TAG_BYTES

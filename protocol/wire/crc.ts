@@ -13,10 +13,21 @@ export function crc32(bytes: Uint8Array, seed = 0): number {
   return crcShort.buf(bytes, seed | 0) >>> 0
 }
 
-/** What the checksum field of this packet must hold. In `header` mode it covers bytes 0–11 and
- * 16–23, in `full` mode all bytes but its own four. */
-export function packetCrc(packet: Uint8Array, mode: 'full' | 'header'): number {
-  const head = crcShort.buf(packet.subarray(0, CRC_OFFSET))
-  const tail = packet.subarray(CRC_END, mode === 'full' ? packet.length : 24)
-  return crc32(tail, head)
+/** Copied out of the packet: a view of each would cost more than the sum. */
+const head = new Uint8Array(CRC_OFFSET)
+const number = new Uint8Array(8)
+
+/** What the checksum field of the packet `bytes[at, end)` must hold. In `header` mode it covers
+ * bytes 0–11 and 16–23, in `full` mode all bytes but its own four. */
+export function packetCrc(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  mode: 'full' | 'header',
+): number {
+  for (let i = 0; i < head.length; i += 1) head[i] = bytes[at + i] as number
+  const seed = crcShort.buf(head)
+  if (mode === 'full') return crc32(bytes.subarray(at + CRC_END, end), seed)
+  for (let i = 0; i < number.length; i += 1) number[i] = bytes[at + CRC_END + i] as number
+  return crcShort.buf(number, seed) >>> 0
 }

@@ -28,7 +28,7 @@ export function asPacket(bytes: Buffer, type: number): Buffer {
 }
 
 export function seal(packet: Buffer): Buffer {
-  packet.writeUInt32LE(packetCrc(packet, 'full'), 12)
+  packet.writeUInt32LE(packetCrc(packet, 0, packet.length, 'full'), 12)
   return packet
 }
 

@@ -8,9 +8,9 @@ export const plainSuite: Suite = {
   name: 'none',
   packetsPerKeyMax: Number.POSITIVE_INFINITY,
   makeKey: () => ({
-    seal: (packet, plaintextEnd) => {
-      packet.fill(0, plaintextEnd, plaintextEnd + TAG_BYTES)
+    seal: (bytes, _at, plaintextEnd) => {
+      bytes.fill(0, plaintextEnd, plaintextEnd + TAG_BYTES)
     },
-    open: (packet) => packet.subarray(-TAG_BYTES).every((byte) => byte === 0),
+    open: (bytes, _at, end) => bytes.subarray(end - TAG_BYTES, end).every((byte) => byte === 0),
   }),
 }

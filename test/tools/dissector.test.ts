@@ -61,7 +61,7 @@ function packetOf(wish: Wish): Buffer {
   packet.writeBigUInt64BE(BigInt(wish.packetNumber ?? 0), 16)
   wish.body.copy(packet, 24)
   if (wish.seal) sealInPlace(packet, wish.seal)
-  packet.writeUInt32LE(packetCrc(packet, wish.crc ?? 'full'), 12)
+  packet.writeUInt32LE(packetCrc(packet, 0, packet.length, wish.crc ?? 'full'), 12)
   return packet
 }
 
@@ -122,7 +122,7 @@ withTshark('without a key, with a wrong one, or with a forged tag only ciphertex
   const seal = { suite: SUITES[0], key, salt }
   const forged = packetOf({ body: unhex('01'), seal })
   forged[forged.length - 1]! ^= 1
-  forged.writeUInt32LE(packetCrc(forged, 'full'), 12)
+  forged.writeUInt32LE(packetCrc(forged, 0, forged.length, 'full'), 12)
   const log = keyLogOf([keyLine('0102030405060708', 0, seal)])
   assert.equal(show([forged], ['holdfast.frame'], log), [[[]]])
 })

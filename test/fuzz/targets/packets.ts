@@ -261,7 +261,7 @@ const sealedPacket: Target = {
   run(input) {
     if (input.length < 40) return 'short'
     const packet = Buffer.from(input)
-    if (!KEY.open(packet)) return 'forged'
+    if (!KEY.open(packet, 0, packet.length)) return 'forged'
     const seed = sealedSeed()
     // Not covered by the seal: the length field and the CRC, which come before it.
     for (const bytes of [seed, input]) bytes.fill(0, 2, 4).fill(0, 12, 16)
@@ -272,7 +272,7 @@ const sealedPacket: Target = {
 
 function sealedSeed(): Buffer {
   const packet = Buffer.alloc(70, 3)
-  KEY.seal(packet, packet.length - 16)
+  KEY.seal(packet, 0, packet.length - 16)
   return packet
 }
 

@@ -176,6 +176,6 @@ const viewOf = (bytes: Buffer): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 
 function sealed(packet: Buffer): Buffer {
-  packet.writeUInt32LE(packetCrc(packet, 'full'), 12)
+  packet.writeUInt32LE(packetCrc(packet, 0, packet.length, 'full'), 12)
   return packet
 }
