@@ -56,11 +56,11 @@ export class Driver {
     this.#clock = clock
     this.#onEvent = onEvent
     this.#onFlushed = onFlushed
-    port.onDatagram = (bytes, from) => {
+    port.onDatagram = (bytes, from, strideBytes) => {
       if (this.#isStopped) return
       this.#batch += 1
       this.#spins = 0
-      endpoint.handleDatagram(clock.nowMs(), bytes, from)
+      endpoint.handleDatagram(clock.nowMs(), bytes, from, strideBytes)
       this.wake()
     }
     port.onWritable = () => this.wake()
@@ -158,7 +158,8 @@ export class Driver {
 
   #send(): boolean {
     const out = this.#out
-    this.#isHolding = !this.#port.send(out.bytes.subarray(0, out.lengthBytes), out.to)
+    const bytes = out.bytes.subarray(0, out.lengthBytes)
+    this.#isHolding = !this.#port.send(bytes, out.to, out.segmentBytes)
     if (this.#port.keepsBytes) this.#out = newTransmit()
     return !this.#isHolding
   }

@@ -29,14 +29,23 @@ export interface Address {
 /** What a driver must be able to do with datagrams: a UDP socket, or a simulated one. */
 export interface DatagramPort {
   readonly local: Address
-  /** Hands the datagram to the network. False: not sent, no room (EAGAIN); `onWritable` follows.
+  /** How many datagrams one send() may carry at present; 1 where trains bring nothing. */
+  readonly trainSegmentsMax: number
+  /** Hands a train of datagrams to the network: each has `segmentBytes`, the last one what is left
+   * (one datagram: segmentBytes >= bytes.length). At most 65 507 bytes in all.
+   * False: none was sent, no room (EAGAIN); `onWritable` follows.
    * The bytes may be reused by the caller as soon as this returns, unless `keepsBytes` is set. */
-  send(bytes: Uint8Array, to: Address): boolean
+  send(bytes: Uint8Array, to: Address, segmentBytes: number): boolean
   /** True after a send() that was queued by reference: the caller takes fresh memory. */
   readonly keepsBytes?: boolean
-  /** Set once by the driver before the first datagram can arrive. The bytes belong to the callee. */
-  onDatagram: ((bytes: Uint8Array, from: Address) => void) | null
+  /** Set once by the driver before the first datagram can arrive. One datagram, or a run of them
+   * that the kernel joined: each but the last has `strideBytes` (0 or undefined: one, or unknown).
+   * The bytes are the callee's to change, and valid only during the call. */
+  onDatagram: ((bytes: Uint8Array, from: Address, strideBytes?: number) => void) | null
   onWritable: (() => void) | null
+  /** Set by whoever must know: so large a datagram does not leave this machine (EMSGSIZE). It
+   * counts as sent and lost. */
+  onTooLarge?: ((to: Address, sizeBytes: number) => void) | null
   close(): Promise<void>
 }
 

@@ -89,7 +89,8 @@ export interface Connection {
 export interface Endpoint {
   /** Begins a handshake; `connected` or `closed` follows. */
   connect(nowMs: number, to: PeerAddress): Connection
-  handleDatagram(nowMs: number, bytes: Uint8Array, from: Address): void
+  /** A datagram, or a run of them: see DatagramPort.onDatagram. */
+  handleDatagram(nowMs: number, bytes: Uint8Array, from: Address, strideBytes?: number): void
   handleTimeout(nowMs: number): void
   /** Fills `out` and returns true, or returns false when nothing may be sent now. */
   pollTransmit(nowMs: number, out: Transmit): boolean

@@ -203,12 +203,12 @@ export class EndpointCore implements Endpoint {
     return this.#events[this.#eventHead++] ?? null
   }
 
-  handleDatagram(nowMs: number, bytes: Uint8Array, from: Address): void {
+  handleDatagram(nowMs: number, bytes: Uint8Array, from: Address, strideBytes = 0): void {
     this.#nowMs = nowMs
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     let offset = 0
-    let stride = 0
+    let stride = strideBytes
     for (
       let packets = 0;
       packets < PACKETS_PER_DATAGRAM_MAX && offset < buffer.length;
@@ -234,7 +234,7 @@ export class EndpointCore implements Endpoint {
     const found = this.#byCid.get(cidLow)
     const mine = found?.ids.isOurs(cidLow, cidHigh) ? found : null
     const mode = type === PACKET.data ? (mine?.crcMode ?? 'full') : 'full'
-    if (packetCrc(packet, mode) !== crc) {
+    if (packetCrc(packet, 0, packet.length, mode) !== crc) {
       this.stats.crcErrors += 1
       mine?.handleCrcError()
       mine?.recovery.log?.packetDropped(nowMs, packet, 'header_parse_error')

@@ -43,10 +43,11 @@ export async function openUdpPort(bind: Address): Promise<UdpPort> {
  * time and loses what arrives in between, and its `send()` makes a promise per datagram.
  */
 export class UdpPort implements DatagramPort {
-  onDatagram: ((bytes: Uint8Array, from: Address) => void) | null = null
+  onDatagram: DatagramPort['onDatagram'] = null
   onWritable: (() => void) | null = null
   /** True after a send() that libuv queued: it will read the bytes later. */
   keepsBytes = false
+  readonly trainSegmentsMax = 1
   readonly local: Address
   readonly family: number
   /** What the kernel granted for arriving datagrams, bytes. */

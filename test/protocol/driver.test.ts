@@ -74,6 +74,7 @@ class Loop {
   }
   readonly port: DatagramPort = {
     local: PEER,
+    trainSegmentsMax: 1,
     onDatagram: null,
     onWritable: null,
     send: (bytes) => {

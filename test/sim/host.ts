@@ -82,6 +82,7 @@ export class Host {
     }
     this.port = {
       local: address,
+      trainSegmentsMax: 1,
       onDatagram: null,
       onWritable: null,
       send: (bytes, to) => this.#sendDatagram(bytes, to),
