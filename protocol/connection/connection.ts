@@ -8,6 +8,7 @@ import type { Suite } from '../protection/suite.ts'
 import { type Address, type PeerIdentity, type SessionStats, TransportError } from '../types.ts'
 import { parseFrames } from '../wire/frames.ts'
 import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
+import { AckFrequency } from './ack-frequency.ts'
 import { AckState } from './ack-state.ts'
 import type { Connection, EndpointEvent, TransportLimits } from './api.ts'
 import { NewReno } from './congestion.ts'
@@ -18,7 +19,7 @@ import { Fates } from './fates.ts'
 import { FrameInbox, type InboxHost } from './frame-inbox.ts'
 import { ConnectionKeys, type KeyLog } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { CLOSE_CODE } from './limits.ts'
+import { CLOSE_CODE, SILENT_PACKETS_MAX } from './limits.ts'
 import { Liveness } from './liveness.ts'
 import { Pacer } from './pacer.ts'
 import { PacketBuilder } from './packet-builder.ts'
@@ -57,6 +58,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   readonly ids: ConnectionIds
   readonly #options: ConnectionOptions
   readonly #acks = new AckState()
+  readonly #ackFrequency = new AckFrequency()
   readonly #pacer = new Pacer()
   readonly #control: ControlFrames
   readonly #path: Path
@@ -65,6 +67,8 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   #mtuBytes: number
   #nowMs = 0
   #probes = 0
+  /** Packets sent since the last that obliged the peer to an ACK. */
+  #silentPackets = 0
   #limited = false
   readonly #fates: Fates
   readonly #inbox: FrameInbox
@@ -91,8 +95,9 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#path = new Path(options.remote, options.random)
     this.ids = new ConnectionIds(options.cids, options.localCid)
     const { ids, recovery, streams } = this
-    this.#control = new ControlFrames({ streams, ids, path: this.#path })
-    const parts = { streams, ids, acks: this.#acks, control: this.#control }
+    const ackFrequency = this.#ackFrequency
+    this.#control = new ControlFrames({ streams, ids, path: this.#path, ackFrequency })
+    const parts = { streams, ids, acks: this.#acks, ackFrequency, control: this.#control }
     this.#fates = new Fates({ ...parts, counts: this.#counts })
     this.#inbox = new FrameInbox({ ...parts, path: this.#path }, this)
     this.#builder = new PacketBuilder({ ...parts, recovery, keys: this.#keys, randomBelow })
@@ -138,6 +143,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.recovery.congestion.setSegmentBytes(this.#mtuBytes)
     this.#liveness.establish(nowMs, theirs.idleTimeoutMs)
     this.#builder.crc = theirs.crc
+    this.#ackFrequency.establish(theirs.ackDelayMsMax)
     this.recovery.peerAckDelayMsMax = theirs.ackDelayMsMax
     this.streams.setPeerLimits(theirs satisfies PeerLimits)
     this.#nowMs = nowMs
@@ -203,7 +209,8 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.recovery.log?.packetReceived(nowMs, packet, tagStart)
     this.#inbox.begin(nowMs, packet, arrival.dcid)
     const defect = parseFrames(packet, HEADER_BYTES, tagStart, this.#inbox)
-    this.#acks.handlePacket(nowMs, packetNumber, this.#inbox.isEliciting)
+    const { isEliciting } = this.#inbox
+    this.#acks.handlePacket(nowMs, packetNumber, isEliciting, this.recovery.rtt.smoothedMs)
     if (defect !== null) this.fail(CLOSE_CODE.frameEncoding, defect)
   }
 
@@ -231,6 +238,20 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
       isSlowStart: congestion.isSlowStart,
       segmentBytes: this.#mtuBytes,
     })
+    this.#tuneAcks()
+  }
+
+  /** Once the rate is found, fewer ACKs do; how late they may come is part of every timeout. */
+  #tuneAcks(): void {
+    const { congestion, rtt, packetThreshold } = this.recovery
+    if (congestion.isSlowStart) return
+    this.#ackFrequency.update({
+      windowBytes: congestion.windowBytes,
+      segmentBytes: this.#mtuBytes,
+      rttMs: rtt.smoothedMs,
+      packetThreshold,
+    })
+    this.recovery.peerAckDelayMsMax = this.#ackFrequency.peersDelayMsMax
   }
 
   handleClose(application: boolean, code: number, reason: string): void {
@@ -400,6 +421,8 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     if (frames && !this.recovery.hasElicitingInFlight) this.#liveness.handleAsked(this.#nowMs)
     this.recovery.handleSent(this.#nowMs, length, frames)
     if (frames) this.#pacer.handleSent(length)
+    this.#silentPackets = frames ? 0 : this.#silentPackets + 1
+    if (this.#silentPackets >= SILENT_PACKETS_MAX) this.#control.ping = true
     if (this.recovery.isExhausted) this.fail(CLOSE_CODE.internal, 'out of packet numbers')
     return length
   }

@@ -3,6 +3,7 @@
 // Frames are not queued but flagged: each is written with the value of the moment it leaves, so a
 // lost limit is repeated with the current one (RFC 9000 §13.3).
 import { FRAME, type FrameWriter } from '../wire/frames.ts'
+import type { AckFrequency } from './ack-frequency.ts'
 import type { ConnectionIds } from './connection-ids.ts'
 import type { Path } from './path.ts'
 import type { SentFrame } from './recovery.ts'
@@ -18,12 +19,19 @@ export class ControlFrames {
   readonly #streams: Streams
   readonly #ids: ConnectionIds
   readonly #path: Path
+  readonly #ackFrequency: AckFrequency
   #pathResponses: Uint8Array[] = []
 
-  constructor(parts: { streams: Streams; ids: ConnectionIds; path: Path }) {
+  constructor(parts: {
+    streams: Streams
+    ids: ConnectionIds
+    path: Path
+    ackFrequency: AckFrequency
+  }) {
     this.#streams = parts.streams
     this.#ids = parts.ids
     this.#path = parts.path
+    this.#ackFrequency = parts.ackFrequency
   }
 
   queuePathResponse(data: Uint8Array): void {
@@ -36,6 +44,7 @@ export class ControlFrames {
       this.ping ||
       this.handshakeDone ||
       this.drain ||
+      this.#ackFrequency.isOwed ||
       s.window.isOwed ||
       s.owedBlockedAt >= 0 ||
       s.owedStreamLimits.size > 0 ||
@@ -88,6 +97,7 @@ export class ControlFrames {
       }
       s.owedBlockedAt = -1
     }
+    if (this.#ackFrequency.isOwed && fits(writer)) this.#writeAckFrequency(writer, frames)
     for (const kind of [0, 1]) {
       if (!s.owedStreamsLimit[kind] || !fits(writer)) continue
       s.owedStreamsLimit[kind] = false
@@ -109,6 +119,17 @@ export class ControlFrames {
       frames.push(sent(FRAME.pathChallenge))
     }
     this.#ids.write(writer, frames)
+  }
+
+  #writeAckFrequency(writer: FrameWriter, frames: SentFrame[]): void {
+    const wish = this.#ackFrequency
+    writer.u8(FRAME.ackFrequency)
+    writer.varint(wish.sequence)
+    writer.varint(wish.threshold)
+    writer.varint(Math.round(wish.delayMs * 1000))
+    writer.varint(wish.reorder)
+    wish.handleSent()
+    frames.push(sent(FRAME.ackFrequency, wish.sequence))
   }
 
   #writeStreamFrames(writer: FrameWriter, frames: SentFrame[]): void {
@@ -160,6 +181,9 @@ export class ControlFrames {
         return
       case FRAME.drain:
         this.drain = true
+        return
+      case FRAME.ackFrequency:
+        this.#ackFrequency.handleLost(frame.id)
         return
       case FRAME.maxData:
         s.window.isOwed = true

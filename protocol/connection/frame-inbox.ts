@@ -64,8 +64,9 @@ export class FrameInbox implements FrameSink {
     this.#host.handleAckFrame(ranges, count, delayUs)
   }
 
-  handleAckFrequency(): void {
-    this.isEliciting = true // Our ACKs are frequent enough; the frame is a wish.
+  handleAckFrequency(sequence: number, threshold: number, delayUs: number, reorder: number): void {
+    this.isEliciting = true
+    this.#acks.setPolicy(sequence, threshold, delayUs / 1000, reorder)
   }
 
   handleImmediateAck(): void {

@@ -15,9 +15,14 @@ export const DEFAULT_LIMITS: TransportLimits = {
   sendBufferBytes: 4 << 20,
 }
 export const ACK_DELAY_MS_MAX = 5
-export const ACK_DELAY_MS_ADVERTISED = ACK_DELAY_MS_MAX + 2 // Timers fire late.
+/** Timers fire late. */
+export const ACK_TIMER_SLOP_MS = 2
+export const ACK_DELAY_MS_ADVERTISED = ACK_DELAY_MS_MAX + ACK_TIMER_SLOP_MS
 export const PACKETS_PER_ACK = 10
 export const EAGER_ACK_PACKETS = 32
+/** After so many packets that nobody acknowledges one obliges the peer: what both keep of the others
+ * can be forgotten then. */
+export const SILENT_PACKETS_MAX = 64
 export const ACK_RANGES_KEPT = 128
 export const QUANTUM_BYTES = 65_536
 

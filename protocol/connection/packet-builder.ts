@@ -73,6 +73,7 @@ export class PacketBuilder {
     const sizeBytes = isProbe ? Math.min(HELLO_BYTES_MIN, mtuBytes) : mtuBytes
     const writer = this.#writerFor(into.out, sizeBytes)
     const frames: SentFrame[] = []
+    if (isProbe) writer.u8(FRAME.immediateAck) // who probes has waited long enough
     let told: SentFrame | null = null
     if (this.#acks.isDue(nowMs) || this.#acks.isWorthwhile) {
       const largest = this.#acks.largest
@@ -83,7 +84,6 @@ export class PacketBuilder {
     this.#control.write(writer, frames)
     if (mayData) this.#writeStreams(writer, frames)
     const eliciting = frames.length > 0 || isProbe
-    if (isProbe && frames.length === 0) writer.u8(FRAME.ping)
     if (writer.offset === HEADER_BYTES) return { length: 0, frames: null }
     if (eliciting && told) frames.push(told)
     const length = this.#wrap(into, writer.offset, nowMs)

@@ -101,6 +101,11 @@ export class Recovery {
     return this.#elicitingInFlight > 0
   }
 
+  /** From how far behind the newest on a packet counts as lost. */
+  get packetThreshold(): number {
+    return this.#packetThreshold
+  }
+
   /** A packet number that will never be used: an ACK of it is a lie. */
   skip(): void {
     const index = this.#slot(this.#next)

@@ -191,7 +191,7 @@ const acks: Target = {
       number = Math.max(0, step < 200 ? number + step : number - (step - 199))
       if (state.isDuplicate(number)) continue // as the connection does
       received.add(number)
-      state.handlePacket(0, number, true)
+      state.handlePacket(0, number, true, 100)
     }
     const writer = new FrameWriter(Buffer.alloc(1_500))
     writer.end = 40 + (input[0] ?? 0) * 4

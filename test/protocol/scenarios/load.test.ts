@@ -1,6 +1,6 @@
 // test/protocol/scenarios/load.test.ts — does the transport carry much, many and mixed things fairly?
 import * as assert from 'uvu/assert'
-import { MIB, runScenarios, type Scenario } from './stage.ts'
+import { framesOf, MIB, PACKET_DATA, runScenarios, type Scenario, typeOf } from './stage.ts'
 
 const LINK = { rateMbit: 100, delayMs: 10, queueBytes: 250_000 }
 
@@ -141,6 +141,52 @@ const scenarios: Scenario[] = [
       stage.waitFor('the rest', () => flow.doneMs !== null, 20_000)
     },
     happened: (report) => report.overflowed > 0 && report.virtualMs > 4_000,
+  },
+  {
+    name: 'once the rate is found ACKs become rare: the way back stays free',
+    link: { rateMbit: 100, delayMs: 25, queueBytes: 300_000 },
+    act: (stage) => {
+      const connection = stage.connect()
+      const flow = stage.send(connection, { totalBytes: 40 * MIB })
+      stage.waitFor('a loss', () => connection.stats().packetsLost > 0, 20_000)
+      stage.world.run(1_000)
+      const [back, read] = [stage.down.counts.sentBytes, stage.server.receivedBytes]
+      const packets = stage.down.counts.sent
+      stage.world.run(1_000)
+      const ratio = (stage.down.counts.sentBytes - back) / (stage.server.receivedBytes - read)
+      assert.ok(ratio < 0.003, `${(100 * ratio).toFixed(2)} % of the bytes went back as ACKs`)
+      const count = stage.down.counts.sent - packets
+      assert.ok(count > 40, `${count} ACKs a second are too few for a sender's clock`)
+      stage.waitFor('the rest', () => flow.doneMs !== null, 20_000)
+    },
+    happened: (_report, stage) => stage.down.counts.sent > 100,
+  },
+  {
+    name: 'who only acknowledges is acknowledged now and then: neither end remembers it all',
+    link: LINK,
+    server: {
+      endpoint: { limits: { streamWindowBytes: 64 * MIB, connectionWindowBytes: 64 * MIB } },
+    },
+    act: (stage) => {
+      const [counts, silent] = [
+        { ping: 0, packets: 0 },
+        { now: 0, longest: 0 },
+      ]
+      stage.down.options.drop = (packet) => {
+        if (typeOf(packet) !== PACKET_DATA) return false
+        const frames = framesOf(packet)
+        const isSilent = frames.every((frame) => frame === 'ack')
+        silent.now = isSilent ? silent.now + 1 : 0
+        silent.longest = Math.max(silent.longest, silent.now)
+        counts.packets += 1
+        if (frames.includes('ping')) counts.ping += 1
+        return false
+      }
+      stage.transfer(stage.connect(), 12 * MIB, 20_000) // no window needs to be opened for that
+      assert.ok(silent.longest <= 64, `${silent.longest} in a row`)
+      assert.ok(counts.ping >= 3 && counts.ping <= counts.packets / 32, JSON.stringify(counts))
+    },
+    happened: (_report, stage) => stage.down.counts.sent > 300,
   },
   {
     name: 'a way back that is 100 times slower',

@@ -132,6 +132,7 @@ export const typeOf = (packet: Uint8Array): number => (packet[1]! >> 1) & 15
 export type FrameName =
   | 'ping'
   | 'ack'
+  | 'ack-frequency'
   | 'fin'
   | 'stream'
   | 'max-data'
@@ -151,7 +152,7 @@ export function framesOf(packet: Uint8Array): FrameName[] {
   const sink: FrameSink = {
     handlePing: note('ping'),
     handleAck: note('ack'),
-    handleAckFrequency: () => {},
+    handleAckFrequency: note('ack-frequency'),
     handleImmediateAck: () => {},
     handleStream: (_id, _offset, _start, _end, fin) => names.push(fin ? 'fin' : 'stream'),
     handleResetStream: note('reset'),
