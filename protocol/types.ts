@@ -74,7 +74,7 @@ export const TRANSPORT_ERRORS = {
   ERR_HOLDFAST_HANDSHAKE_TIMEOUT: 'handshake-timeout',
   /** The peer refused the handshake: busy, draining, wrong version. */
   ERR_HOLDFAST_REFUSED: 'refused',
-  /** The peer is not who it should be. */
+  /** Somebody answers there, and has another key than the one expected. */
   ERR_HOLDFAST_WRONG_PEER: 'wrong-peer',
   /** Nothing arrived for the idle timeout. */
   ERR_HOLDFAST_IDLE_TIMEOUT: 'idle-timeout',
@@ -142,7 +142,7 @@ export interface EndpointStats {
   malformed: number
   /** Handshakes that were answered with REFUSED. */
   refused: number
-  /** HELLOs of those who do not know our key. */
+  /** HELLOs of those who do not know our key; some of them were refused. */
   badMac1: number
   /** HELLOs that knew it, and held nothing that opens. */
   badHandshakes: number

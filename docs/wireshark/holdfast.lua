@@ -14,7 +14,8 @@ local TYPES = {
   [HELLO] = "HELLO", [RETRY] = "RETRY", [ACCEPT] = "ACCEPT", [DATA] = "DATA",
   [VERSIONS] = "VERSIONS", [RESET] = "RESET", [REFUSED] = "REFUSED",
 }
-local REASONS = { [1] = "busy", [2] = "bad token", [3] = "wrong version", [4] = "draining" }
+local REASONS = { [1] = "busy", [2] = "bad token", [3] = "wrong version", [4] = "draining",
+  [5] = "wrong key" }
 local CRC_BAD, CRC_FULL, CRC_HEADER = 0, 1, 2
 local NULL_TAG = ("\0"):rep(TAG)
 local PACKETS_MAX = 64

@@ -37,6 +37,8 @@ const HALF_OPEN_UNPROVEN_MAX = 64
 const HALF_OPEN_UNPROVEN_PER_SOURCE_MAX = 8
 /** Diffie-Hellman costs 0.2 ms, whatever comes of it: so often for those who have proven nothing. */
 const UNPROVEN_PER_SECOND_MAX = 256
+/** Whoever has the wrong key is told so, if few others are: it may be a node of another cluster. */
+const WRONG_KEYS_PER_SECOND_MAX = 10
 const REPLIES_QUEUED_MAX = 64
 /** A HELLO that is replayed within this time gets no second place. */
 const EPHEMERAL_KEPT_MS = 60_000
@@ -68,6 +70,7 @@ export class Accepting {
   readonly #endpoint: EndpointCore
   readonly #tokens: RetryTokens
   readonly #unprovenRate = new RateLimit(UNPROVEN_PER_SECOND_MAX)
+  readonly #wrongKeyRate = new RateLimit(WRONG_KEYS_PER_SECOND_MAX)
   readonly #halfOpen = new Map<ConnectionCore, HalfOpen>()
   readonly #unprovenBySource = new Map<string, number>()
   /** Ephemeral key → until when it is remembered, and whose it is while half open. */
@@ -87,9 +90,10 @@ export class Accepting {
       this.#reply(encodeVersions({ dcid: sourceCidOf(packet), scid: dcid }), from)
       return
     }
-    if (!hasMac1(packet, identity.publicKey)) {
+    const isForUs = hasMac1(packet, identity.publicKey)
+    if (!isForUs) {
       stats.badMac1 += 1
-      return
+      if (!this.#wrongKeyRate.take(nowMs)) return
     }
     const parts = decodeHello(packet)
     if (!parts || parts.message.length < MESSAGE_1_OVERHEAD_BYTES) {
@@ -98,6 +102,10 @@ export class Accepting {
     }
     const ephemeral = Buffer.from(parts.message.subarray(0, KEY_BYTES))
     const seen: Seen = { ...parts, ephemeral, dcid, scid: sourceCidOf(packet), from, packet }
+    if (!isForUs) {
+      this.#refuse(REFUSAL.wrongKey, seen)
+      return
+    }
     if (this.#isRepeated(nowMs, seen)) return
     const isProven = this.#tokens.isGood(nowMs, seen.token, from, dcid)
     if (!isProven && this.#mustProve(nowMs, from)) this.#retry(nowMs, seen)

@@ -3,7 +3,8 @@
 //   HELLO ──►   repeated, the very same bytes, until something answers
 //   ◄── ACCEPT  that opens: the connection is open
 //   ◄── RETRY   once: HELLO again, with its token and a fresh ephemeral key
-//   ◄── REFUSED the end; ◄── VERSIONS: a hint, kept for the time when nothing better came
+//   ◄── REFUSED the end, but for the wrong key: then ACCEPT may still come for a moment
+//   ◄── VERSIONS a hint, kept for the time when nothing better came
 import {
   type Cid,
   decodeAccept,
@@ -25,6 +26,9 @@ import type { EndpointCore } from './endpoint.ts'
 
 const HELLO_INTERVAL_MS = 300 // three initial round trips of 100 ms
 const HELLO_INTERVAL_MS_MAX = 3_000
+/** From the first HELLO. Whoever sees it pass can say that the key is wrong: the true answer to one
+ * of two HELLOs has time to overtake him. */
+const WRONG_KEY_MS = 800
 const SECRET_BYTES = 32
 const NO_TOKEN = new Uint8Array(0)
 
@@ -35,6 +39,9 @@ interface Dial {
   isRetried: boolean
   /** What the other end speaks, if it said so. */
   versions: number[] | null
+  readonly beganMs: number
+  /** When a refusal of our key is believed; infinite while there is none. */
+  wrongKeyMs: number
   intervalMs: number
   nextMs: number
 }
@@ -74,6 +81,8 @@ export class Dialling {
       hello,
       isRetried: false,
       versions: null,
+      beganMs: nowMs,
+      wrongKeyMs: Number.POSITIVE_INFINITY,
       intervalMs: HELLO_INTERVAL_MS,
       nextMs: nowMs,
     })
@@ -161,6 +170,7 @@ export class Dialling {
     if (!hello) return
     dial.hello = hello
     dial.isRetried = true
+    dial.wrongKeyMs = Number.POSITIVE_INFINITY // that was somebody else
     dial.intervalMs = HELLO_INTERVAL_MS
     dial.nextMs = nowMs
   }
@@ -169,6 +179,10 @@ export class Dialling {
     const body = openTagged(packet, dial.hello.ephemeral)
     logReply(nowMs, connection, packet, body !== null)
     if (!body) return
+    if (body[0] === REFUSAL.wrongKey) {
+      dial.wrongKeyMs = Math.max(nowMs, dial.beganMs + WRONG_KEY_MS)
+      return
+    }
     const why = Object.entries(REFUSAL).find(([, code]) => code === body[0])?.[0] ?? 'unknown'
     const detail = `the peer refused the connection: ${why}`
     this.#fail(nowMs, connection, new TransportError('ERR_HOLDFAST_REFUSED', detail))
@@ -176,7 +190,7 @@ export class Dialling {
 
   handleTimeout(nowMs: number): void {
     for (const [connection, dial] of this.#dials) {
-      if (isGivenUp(connection) || nowMs < dial.deadlineMs) continue
+      if (isGivenUp(connection) || nowMs < endOf(dial)) continue
       this.#fail(nowMs, connection, timeoutOf(dial))
     }
   }
@@ -193,7 +207,7 @@ export class Dialling {
   pollTimeout(): number {
     let due = Number.POSITIVE_INFINITY
     for (const [connection, dial] of this.#dials) {
-      if (!isGivenUp(connection)) due = Math.min(due, dial.nextMs, dial.deadlineMs)
+      if (!isGivenUp(connection)) due = Math.min(due, dial.nextMs, endOf(dial))
     }
     return due
   }
@@ -224,8 +238,14 @@ function logReply(
   else log?.packetDropped(nowMs, packet, 'payload_decrypt_error')
 }
 
-function timeoutOf({ to, versions }: Dial): TransportError {
+const endOf = ({ deadlineMs, wrongKeyMs }: Dial): number => Math.min(deadlineMs, wrongKeyMs)
+
+function timeoutOf({ to, versions, wrongKeyMs }: Dial): TransportError {
   const where = `${to.host}:${to.port}`
+  if (wrongKeyMs < Number.POSITIVE_INFINITY) {
+    const detail = `whoever answers at ${where} has another key than the one expected`
+    return new TransportError('ERR_HOLDFAST_WRONG_PEER', detail, { remote: true })
+  }
   if (versions && !versions.includes(VERSION)) {
     const detail = `${where} speaks version ${versions.join(', ')}, this end version ${VERSION}`
     return new TransportError('ERR_HOLDFAST_REFUSED', detail)

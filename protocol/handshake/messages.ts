@@ -26,7 +26,7 @@ const TOKEN_BYTES_MAX = 255
 const MAC1_LABEL = Buffer.from('mac1')
 const MAC1_KEYS_KEPT = 64
 
-export const REFUSAL = { busy: 1, badToken: 2, wrongVersion: 3, draining: 4 } as const
+export const REFUSAL = { busy: 1, badToken: 2, wrongVersion: 3, draining: 4, wrongKey: 5 } as const
 
 /** The whole HELLO, at least 1200 bytes, mac1 and CRC-32 included. */
 export function encodeHello(hello: {

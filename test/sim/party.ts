@@ -92,8 +92,8 @@ export class Party {
     this.driver = new Driver({ endpoint, port: host.port, clock: host.clock, onEvent })
   }
 
-  connect(to: Party): Connection {
-    const { publicKey } = to.identity
+  /** `publicKey`: the one that is expected there. Default: the true one. */
+  connect(to: Party, publicKey = to.identity.publicKey): Connection {
     const address = { ...to.host.address, publicKey }
     const connection = this.endpoint.connect(this.host.clock.nowMs(), address)
     this.#track(connection)

@@ -24,6 +24,9 @@ import {
 
 const TOKEN = new Uint8Array(0)
 const SPOOFED = 5_000
+const WRONG_KEY = 5
+/** Where the ephemeral key is in a HELLO without a token. */
+const EPHEMERAL_AT = 35
 
 type Cid = readonly [number, number]
 
@@ -33,13 +36,17 @@ const cidAt = (packet: Uint8Array, at: number): Cid => {
 }
 
 /** A HELLO by somebody who knows the server's public key, as everybody may. */
-function spoofedHello(stage: Stage, random: Random): Buffer {
+function spoofedHello(
+  stage: Stage,
+  random: Random,
+  serverKey = stage.server.identity.publicKey,
+): Buffer {
   const dcid: Cid = [random.uint32(), random.uint32()]
   const scid: Cid = [random.uint32(), random.uint32()]
   const noise = new NoiseInitiator({
     prologue: prologueOf({ dcid, scid, token: TOKEN }),
     keys: keysFrom(random.bytes(32)),
-    remoteKey: stage.server.identity.publicKey,
+    remoteKey: serverKey,
     ephemeralSecret: random.bytes(32),
   })
   const parameters = {
@@ -55,7 +62,6 @@ function spoofedHello(stage: Stage, random: Random): Buffer {
   }
   const payload = { parameters, certificate: TOKEN, resetToken: new Uint8Array(16) }
   const message = noise.writeMessage1(encodePayload(payload))!
-  const serverKey = stage.server.identity.publicKey
   return encodeHello({ dcid, scid, token: TOKEN, message, serverKey })
 }
 
@@ -80,6 +86,7 @@ function forgedReplies(hello: Uint8Array): Buffer[] {
     accept,
     encodeRetry({ dcid, scid, token, ephemeral: guess }),
     encodeRefused({ dcid, reason: 1, ephemeral: guess }),
+    encodeRefused({ dcid, reason: WRONG_KEY, ephemeral: guess }),
     versions,
   ]
 }
@@ -99,6 +106,63 @@ const scenarios: Scenario[] = [
       stage.transfer(connection, 10_000, 1_000)
     },
     happened: (_report, stage) => stage.client.connections.length === 1,
+  },
+  {
+    name: 'another key answers: the caller is told so within a second',
+    act: (stage) => {
+      const connection = stage.client.connect(stage.server, keysFrom(new Uint8Array(32)).publicKey)
+      stage.waitFor('an end', () => stage.client.endings.has(connection), 1_000)
+      const { error, atMs } = stage.client.endings.get(connection)!
+      assert.is(error?.code, 'ERR_HOLDFAST_WRONG_PEER')
+      assert.ok(atMs >= 800 && atMs < 850, `${atMs} ms`)
+      assert.ok(stage.down.counts.sentBytes < stage.up.counts.sentBytes / 20, 'small answers')
+      assert.is(stage.server.endpoint.connectionCount, 0)
+    },
+    happened: (_report, stage) => stage.server.endpoint.stats.badMac1 >= 2,
+  },
+  {
+    name: '"wrong key" by somebody who sees the HELLOs pass does not outrun the true answer',
+    act: (stage) => {
+      let lost = 0
+      stage.up.options.drop = (packet) => {
+        if (typeOf(packet) !== PACKET_HELLO) return false
+        const ephemeral = packet.slice(EPHEMERAL_AT, EPHEMERAL_AT + 32)
+        const lie = encodeRefused({ dcid: cidAt(packet, 24), reason: WRONG_KEY, ephemeral })
+        stage.world.inject(stage.client, lie, stage.server.host.address)
+        lost += 1
+        return lost === 1
+      }
+      const connection = stage.dial(400)
+      stage.transfer(connection, 10_000, 1_000)
+    },
+    happened: (report) => report.dropped === 1,
+  },
+  {
+    name: '5,000 HELLOs for other keys get ten answers a second, and hide nobody who knows ours',
+    act: (stage) => {
+      const random = new Random(2, 'flood')
+      const { publicKey } = keysFrom(random.bytes(32))
+      let sentBytes = 0
+      for (let index = 0; index < SPOOFED; index += 1) {
+        const hello = spoofedHello(stage, random, publicKey)
+        sentBytes += hello.length
+        const from = { host: `10.1.${index % 256}.${(index >> 8) + 1}`, port: 1 + index }
+        stage.world.at(stage.nowMs + index / 5, () => stage.world.inject(stage.server, hello, from))
+      }
+      stage.world.run(500)
+      stage.transfer(stage.connect(100), 10_000, 1_000)
+      stage.world.run(1_000)
+      const { refused, badMac1 } = stage.server.endpoint.stats
+      assert.is(badMac1, SPOOFED)
+      assert.ok(refused <= 20, `${refused} answers: ten at once, and ten a second`)
+      const strayBytes = [...stage.world.strayBytes.values()].reduce((sum, n) => sum + n, 0)
+      assert.ok(strayBytes < sentBytes / 1_000, `${strayBytes} bytes for ${sentBytes}`)
+      // When it is over the next one hears it again.
+      const stray = stage.client.connect(stage.server, publicKey)
+      stage.waitFor('an end', () => stage.client.endings.has(stray), 1_000)
+      assert.is(stage.client.endings.get(stray)!.error?.code, 'ERR_HOLDFAST_WRONG_PEER')
+    },
+    happened: (_report, stage) => stage.server.endpoint.stats.refused > 10,
   },
   {
     name: 'every HELLO must prove its address: one round trip more, also with loss',
