@@ -152,6 +152,7 @@ function peersOf(
     },
     successorOf: (to) =>
       isManager(to) ? Buffer.from(member.trust.directory.successorKey, 'hex') : null,
+    strangerAt: (to) => (isManager(to) ? member.strangerAt(`${to.host}:${to.port}`) : null),
   })
   member.onIdentity((identity) => {
     endpoint.setIdentity(identity)

@@ -120,7 +120,9 @@ async function useToken(
   const { host, port } = token
   const where = { host, port, publicKey: Buffer.from(token.managerKey, 'hex') }
   let joined: { certificate: Uint8Array; file: ClusterFile } | null = null
-  await withManager(where, identity, async (peer, ask) => {
+  let isThere = false
+  const work: Parameters<Join['withManager']>[2] = async (peer, ask) => {
+    isThere = true
     const news = await ask('cluster.directory', {})
     compareClocks(wallMs(), news.nowMs)
     const trust = trustByToken(news.directory, token)
@@ -135,9 +137,21 @@ async function useToken(
     const { publicKey } = identity
     trust.certificate({ publicKey, certificate }, { nowMs: wallMs() })
     joined = { certificate, file: { trust, joinSecret: null, manager: { host, port } } }
+  }
+  await withManager(where, identity, work).catch((error: unknown) => {
+    throw isThere || !isHoldfastError(error, 'WRONG_CLUSTER') ? error : strangeManager(token, error)
   })
   if (!joined) throw new HoldfastError('INTERNAL', 'the manager was not asked')
   return joined
+}
+
+function strangeManager(token: Token, cause: unknown): HoldfastError {
+  const { host, port, clusterId, managerKey } = token
+  const who = `the manager of cluster ${clusterId} (key ${managerKey.slice(0, 8)})`
+  const detail =
+    `the manager at ${host}:${port} is not ${who}, which made the token: it may have been replaced ` +
+    `since, or moved; ${HOW_TO_GET_A_TOKEN}`
+  return new HoldfastError('WRONG_CLUSTER', detail, { cause })
 }
 
 /** A server's token is for a server; a client's for any of a client's roles. */

@@ -95,6 +95,19 @@ export class Member {
     }
   }
 
+  /** What to say when whoever answers at `where` (host:port), for the manager, has another key. */
+  strangerAt(where: string): HoldfastError {
+    const { clusterId, managerKey, successorKey } = this.trust.directory
+    const keys = `key ${managerKey.slice(0, 8)}, a successor's ${successorKey.slice(0, 8)}`
+    const problem = `the manager at ${where} is not that of cluster ${clusterId} (${keys})`
+    return new HoldfastError(
+      'WRONG_CLUSTER',
+      `${problem}, to which this node belongs: correct manager.host and manager.port in the ` +
+        'config, or give the --data folder of that cluster; if the manager was replaced more ' +
+        "than once, remove this node's .cert file and join with a new token",
+    )
+  }
+
   /** Rejects unless the peer is a server of this cluster. `ask`, where nothing else brings news of
    * the cluster: the server may be certified by a key that this node has not heard of. */
   async admitServer(session: { readonly peer: Peer }, ask?: Ask): Promise<void> {

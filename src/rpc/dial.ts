@@ -1,11 +1,19 @@
 // src/rpc/dial.ts — how is a node reached that may have been replaced by a successor with another key?
-import type { Clock, PeerAddress, Session, TransportEndpoint } from '../../protocol/types.ts'
+import {
+  type Clock,
+  type PeerAddress,
+  type Session,
+  type TransportEndpoint,
+  TransportError,
+} from '../../protocol/types.ts'
+import { isStranger } from './failure.ts'
 
 /** The one that is known gets so much of a start. */
 const HEAD_START_MS = 500
 
 /** Connects to `to`. Where nobody with its key answers soon, also to the same address with the
- * successor's key: whoever answers first. Rejects with what happened to the first attempt. */
+ * successor's key: whoever answers first. Rejects with what happened to the first attempt; with
+ * ERR_HOLDFAST_WRONG_PEER only when whoever is there has neither key. */
 export async function dial(
   endpoint: TransportEndpoint,
   to: PeerAddress,
@@ -22,7 +30,7 @@ export async function dial(
   const headStart = Promise.withResolvers<void>()
   let winner: Session | null = null
   const attempt = async (address: PeerAddress): Promise<Session> => {
-    if (winner || signal.aborted) throw new Error('not needed')
+    if (winner || signal.aborted) throw new TransportError('ERR_HOLDFAST_ABORTED', 'not needed')
     const controller = new AbortController()
     controllers.push(controller)
     const session = await endpoint.connect(address, { signal: controller.signal })
@@ -42,8 +50,9 @@ export async function dial(
   second.catch(() => undefined)
   try {
     return await Promise.any([first, second])
-  } catch {
-    return await first // which says why
+  } catch (error) {
+    const [one, two] = (error as AggregateError).errors
+    throw isStranger(one) ? two : one
   } finally {
     timer.cancel()
     signal.removeEventListener('abort', stop)

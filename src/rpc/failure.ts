@@ -19,9 +19,9 @@ const ROWS: Partial<Record<TransportErrorCode, Row>> = {
     'it is stopping or busy, or runs another version of holdfast; try again',
   ],
   ERR_HOLDFAST_WRONG_PEER: [
-    'WRONG_CLUSTER',
-    'the node at {where} has another key than the one expected',
-    'check that host and port in the config, and --data, are of the same cluster',
+    'UNREACHABLE',
+    'another node than the one expected answers at {where}',
+    'check that the right one runs there, and its host and port in the config',
   ],
   ERR_HOLDFAST_IDLE_TIMEOUT: ['UNREACHABLE', '{where} has fallen silent', CHECK],
   ERR_HOLDFAST_CLOSED: ['UNREACHABLE', 'the connection to {where} has ended', AGAIN],
@@ -63,6 +63,10 @@ export function failureOf(error: unknown, where: string): HoldfastError {
   const detail = `${happened.replace('{where}', where)} (${error.message}): ${advice}`
   return new HoldfastError(mapped, detail, { cause: error })
 }
+
+/** Somebody answers there, with another key: what that means depends on who was expected. */
+export const isStranger = (error: unknown): boolean =>
+  error instanceof TransportError && error.code === 'ERR_HOLDFAST_WRONG_PEER'
 
 /** The number with which a stream is given up, so that the other end knows the reason. */
 export const wireCodeOf = (error: unknown): number =>

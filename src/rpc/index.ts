@@ -17,7 +17,7 @@ export type {
 } from '../../protocol/types.ts'
 export { type CallOptions, type CallResult, call } from './call.ts'
 export { dial } from './dial.ts'
-export { failureOf } from './failure.ts'
+export { failureOf, isStranger } from './failure.ts'
 export type { Log, RpcLog } from './log.ts'
 export { Peers, type PeersOptions } from './peers.ts'
 export { type Records, recordsInto } from './records.ts'

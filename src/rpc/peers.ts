@@ -5,7 +5,7 @@ import type { Method, RequestOf } from '../messages.ts'
 import { unlessAborted } from './body.ts'
 import { type CallOptions, type CallResult, call } from './call.ts'
 import { dial } from './dial.ts'
-import { cancelledBy, failureOf } from './failure.ts'
+import { cancelledBy, failureOf, isStranger } from './failure.ts'
 import type { RpcLog } from './log.ts'
 
 export interface PeersOptions {
@@ -18,6 +18,8 @@ export interface PeersOptions {
   readonly admit?: (session: Session, to: PeerAddress) => Promise<void>
   /** Another key that a node at that address may have by now; null: none. */
   readonly successorOf?: (to: PeerAddress) => Uint8Array | null
+  /** What it means that somebody with another key answers there; null: a node that is away. */
+  readonly strangerAt?: (to: PeerAddress) => HoldfastError | null
 }
 
 /** A node that is there answers a handshake within a round trip or two. */
@@ -149,6 +151,8 @@ export class Peers {
       peer.notBeforeMs = clock.nowMs() + peer.backoffMs
       if (this.#closing.signal.aborted) throw this.#closing.signal.reason
       if (error instanceof HoldfastError) throw error
+      const stranger = isStranger(error) ? this.#options.strangerAt?.(to) : null
+      if (stranger) throw stranger
       if (attempt.signal.aborted) throw unreachable(to, error)
       throw failureOf(error, `${to.host}:${to.port}`)
     } finally {

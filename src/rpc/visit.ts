@@ -4,7 +4,7 @@ import type { LocalIdentity, PeerAddress, PeerIdentity, Session } from '../../pr
 import { HoldfastError } from '../errors.ts'
 import type { Method, RequestOf, ResponseOf } from '../messages.ts'
 import { call } from './call.ts'
-import { failureOf } from './failure.ts'
+import { failureOf, isStranger } from './failure.ts'
 
 const DIAL_MS = 10_000
 const GOODBYE_MS = 500
@@ -47,6 +47,10 @@ async function visit<T>(
   try {
     const session = await endpoint.connect(to, { signal }).catch((error) => {
       const where = `${to.host}:${to.port}`
+      if (isStranger(error)) {
+        const problem = `whoever answers at ${where} has another key than the one expected`
+        throw new HoldfastError('WRONG_CLUSTER', `${problem}: correct host and port`)
+      }
       if (!late.aborted) throw failureOf(error, where)
       const detail = `nobody answers at ${where} within ${DIAL_MS / 1000} s: check that the manager runs there, and that UDP packets reach it`
       throw new HoldfastError('UNREACHABLE', detail, { cause: error })

@@ -11,6 +11,7 @@ import {
   call,
   dial,
   failureOf,
+  isStranger,
   type Session,
   type TransportEndpoint,
 } from '../rpc/index.ts'
@@ -148,7 +149,7 @@ export class ManagerLink {
     const to = { host: manager.host, port: manager.port, publicKey: keys.to }
     const session = await dial(endpoint, to, { signal, clock, successorKey: keys.successor })
       .catch((error) => {
-        throw failureOf(error, this.#where)
+        throw isStranger(error) ? member.strangerAt(this.#where) : failureOf(error, this.#where)
       })
       .finally(() => timer.cancel())
     try {

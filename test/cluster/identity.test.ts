@@ -138,6 +138,9 @@ test('a wrong clock, another cluster and an open key file end a node at once, in
     assert.match(joining.stderr, 'CLOCK_WRONG')
   }
 
+  assert.is((await cluster.run(['snapshots'])).exitCode, 0, 'there is a client 1')
+  const { clusterId, directory } =
+    (await readClusterFile(join(cluster.data, 'server-1', 'cluster.json')))?.trust ?? neverNull()
   const other = await Cluster.prepare({ servers: 2 })
   try {
     other.startNode('manager')
@@ -153,9 +156,18 @@ test('a wrong clock, another cluster and an open key file end a node at once, in
     assert.match(moved.stderr, /belongs to cluster .*WRONG_CLUSTER/)
     // Elsewhere there is no data folder to compare with, only the manager that answers.
     const lost = await elsewhere(other, 'lost')
-    await cp(folder, join(lost, 'server-1'), { recursive: true })
-    const stray = await other.beginAt(lost, ['status', '--client', '2']).done
-    assert.is(stray.exitCode, 1, 'not enrolled at all')
+    for (const name of ['server-1', 'client-1']) {
+      await cp(join(cluster.data, name), join(lost, name), { recursive: true })
+    }
+    const nobody = await other.beginAt(lost, ['status', '--client', '2']).done
+    assert.match(nobody.stderr, 'NOT_ENROLLED')
+    for (const words of [['server', '1'], ['status'], ['snapshots']]) {
+      const stray = await other.beginAt(lost, words).done
+      assert.is(stray.exitCode, 1, words.join(' '))
+      for (const part of [clusterId, directory.managerKey.slice(0, 8), '--data', 'WRONG_CLUSTER']) {
+        assert.match(stray.stderr, part, words.join(' '))
+      }
+    }
   } finally {
     await other.stop()
   }
@@ -304,6 +316,10 @@ test('every message with every role, at a real manager and a real server', async
     assert.match(await cluster.log(name), 'a request was refused', name)
   }
 })
+
+function neverNull(): never {
+  throw new Error('the file is not there')
+}
 
 const upCount =
   (count: number) =>

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LocalIdentity } from '../../protocol/types.ts'
+import { HoldfastError } from '../../src/errors.ts'
 import type { Role } from '../../src/identity/certificate.ts'
 import { type EnrolOptions, enrol } from '../../src/identity/enrolment.ts'
 import { Peers } from '../../src/rpc/index.ts'
@@ -111,6 +112,16 @@ test("a folder of one cluster refuses another's token and another's manager", as
     const token = await other.token(['server'], 1)
     const crossed = town.options('server-1', { join: other.join(token) })
     assert.is(await codeOf(() => enrol(crossed)), 'WRONG_CLUSTER')
+    const problem = 'another key than the one expected'
+    const withManager = () => Promise.reject(new HoldfastError('WRONG_CLUSTER', problem))
+    const replaced = other.options('server-9', {
+      elsewhere: true,
+      join: { token, withManager },
+    })
+    const error = await enrol(replaced).catch((reason: HoldfastError) => reason)
+    assert.ok(error instanceof HoldfastError && error.code === 'WRONG_CLUSTER')
+    assert.match(error.detail, other.manager?.authority.clusterId ?? 'none')
+    assert.match(error.detail, 'holdfast token')
     const moved = { ...town.options('server-1'), dataDir: other.dataDir }
     assert.is(await codeOf(() => enrol(moved)), 'WRONG_CLUSTER')
     // Its manager shows a certificate, but not of this cluster.

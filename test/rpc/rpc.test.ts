@@ -282,6 +282,26 @@ function conformance(name: string, network: () => Promise<Open>): void {
     await peers.close()
   })
 
+  test('another node at that address is away, or what its caller says that it is', async ({
+    a,
+    b,
+  }) => {
+    const to = { ...b.local, publicKey: identityOf(9).publicKey }
+    const successorOf = () => identityOf(8).publicKey
+    const stranger = new HoldfastError('WRONG_CLUSTER', 'not the manager of cluster 7')
+    for (const [more, code] of [
+      [{}, 'UNREACHABLE'],
+      [{ successorOf }, 'UNREACHABLE'],
+      [{ strangerAt: () => null }, 'UNREACHABLE'],
+      [{ strangerAt: () => stranger }, 'WRONG_CLUSTER'],
+      [{ successorOf, strangerAt: () => stranger }, 'WRONG_CLUSTER'],
+    ] as const) {
+      const peers = new Peers({ endpoint: a, clock, log, ...more })
+      assert.is(await codeOf(peers.call(to, 'repository.list', {})), code)
+      await peers.close()
+    }
+  })
+
   const overUdp = testUnless(test, name === 'over UDP' ? null : 'memory has all addresses')
   overUdp(
     'an address that may not be called is a mistake in the config, no defect',
