@@ -65,8 +65,8 @@ export interface Connection {
   write(streamId: number, bytes: Uint8Array): number
   /** FIN after what was written. */
   finish(streamId: number): void
-  /** The next bytes in order, owned by the caller, at most `maxBytes`; null when none wait.
-   * Reading opens the flow-control windows. */
+  /** The next bytes in order, owned by the caller, at most `maxBytes` and maybe fewer than wait;
+   * null when none do. Reading opens the flow-control windows. */
   read(streamId: number, maxBytes: number): Uint8Array | null
   /** True once all bytes up to the peer's FIN were read. */
   isReadFinished(streamId: number): boolean

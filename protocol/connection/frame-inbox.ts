@@ -76,7 +76,7 @@ export class FrameInbox implements FrameSink {
 
   handleStream(id: number, offset: number, start: number, end: number, fin: boolean): void {
     this.isEliciting = true
-    this.#streams.handleStream(id, offset, this.#packet.subarray(start, end), fin)
+    this.#streams.handleStream(id, offset, this.#packet, start, end, fin)
   }
 
   handleResetStream(id: number, code: number, finalSize: number): void {

@@ -5,13 +5,46 @@
 const PIECES_MAX = 1024
 export const CONNECTION_PIECES_MAX = 8192
 export const FAIR_PIECE_BYTES = 512
-/** Shorter ones are joined, in blocks that grow up to this size. */
-const BLOCK_BYTES = 4096
-
-/** From here on a piece is handed out as it came: a copy costs more than one more push does. */
-const LARGE_PIECE_BYTES = 16_384
+/** What is handed to the application at once, at most. */
+const BLOCK_BYTES_MAX = 65_536
 
 export type Inserted = 'ok' | 'final-size' | 'too-many-pieces'
+
+/** Bytes in a row, in a block of their own: it may have room behind them, never before. */
+class Run {
+  offset: number
+  block: Buffer
+  start = 0
+  end = 0
+
+  constructor(offset: number, blockBytes: number) {
+    this.offset = offset
+    this.block = Buffer.allocUnsafeSlow(blockBytes)
+  }
+
+  get endOffset(): number {
+    return this.offset + this.end - this.start
+  }
+
+  get roomBytes(): number {
+    return this.block.length - this.end
+  }
+
+  append(source: Uint8Array, from: number, to: number): void {
+    this.block.set(source.subarray(from, to), this.end)
+    this.end += to - from
+  }
+
+  /** Room for so many more bytes, in memory at most twice as large as what it holds. */
+  grow(bytes: number): void {
+    const length = this.end - this.start
+    const block = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES_MAX, 2 * (length + bytes)))
+    block.set(this.block.subarray(this.start, this.end))
+    this.block = block
+    this.start = 0
+    this.end = length
+  }
+}
 
 export class ReceiveStream {
   readonly id: number
@@ -28,12 +61,11 @@ export class ReceiveStream {
   consumed = 0
   lastUpdateMs = 0
   #contiguous = 0
-  #ready: Uint8Array[] = []
+  /** In order and not read yet; the last one may be empty, and is where the next bytes go. */
+  #ready: Run[] = []
   #readyHead = 0
-  readonly #pieces: { offset: number; bytes: Uint8Array }[] = []
-  /** Where short pieces are joined, and how much of it is in use. */
-  #block: Uint8Array | null = null
-  #blockBytes = 0
+  /** They wait for what is missing before them: sorted, without overlap. */
+  readonly #pieces: Run[] = []
 
   constructor(id: number, windowBytes: number) {
     this.id = id
@@ -67,140 +99,136 @@ export class ReceiveStream {
     return true
   }
 
-  /** Takes the bytes (which now belong here). The caller has checked the limits. */
-  insert(offset: number, bytes: Uint8Array, fin: boolean): Inserted {
-    const end = offset + bytes.length
-    if (this.finalSize !== null && end > this.finalSize) return 'final-size'
-    if (fin && !this.setFinalSize(end)) return 'final-size'
-    if (end > this.highest) this.highest = end
+  /** Copies `source[start, end)`, which stand at `offset`. The caller has checked the limits. */
+  insert(offset: number, source: Uint8Array, start: number, end: number, fin: boolean): Inserted {
+    const endOffset = offset + end - start
+    if (this.finalSize !== null && endOffset > this.finalSize) return 'final-size'
+    if (fin && !this.setFinalSize(endOffset)) return 'final-size'
+    if (endOffset > this.highest) this.highest = endOffset
     if (this.isReset || this.stopped) {
       this.#contiguous = this.highest // nobody waits for what is missing
       this.consumed = this.highest
       return 'ok'
     }
-    if (end <= this.#contiguous) return 'ok'
+    if (endOffset <= this.#contiguous) return 'ok'
     if (offset <= this.#contiguous) {
-      this.#append(offset, bytes)
+      this.#append(source, start + this.#contiguous - offset, end)
       if (this.#pieces.length > 0) this.#drainPieces()
       return 'ok'
     }
-    return this.#keep(offset, bytes) ? 'ok' : 'too-many-pieces'
+    return this.#keep(offset, source, start, end) ? 'ok' : 'too-many-pieces'
   }
 
-  #append(offset: number, bytes: Uint8Array): void {
-    const fresh = offset === this.#contiguous ? bytes : bytes.subarray(this.#contiguous - offset)
-    this.#contiguous += fresh.length
-    const last = this.#ready.length - 1
-    const joined = last < this.#readyHead ? null : this.#join(this.#ready[last]!, fresh)
-    if (joined) this.#ready[last] = joined
-    else this.#ready.push(compact(fresh))
-  }
-
-  /** Both in one, in a block of our own, where they are short; else null. */
-  #join(before: Uint8Array, bytes: Uint8Array): Uint8Array | null {
-    if (bytes.length >= FAIR_PIECE_BYTES || before.length + bytes.length > BLOCK_BYTES) return null
-    let start = before.byteOffset
-    const end = start + before.length
-    const isOurs = before.buffer === this.#block?.buffer && end === this.#blockBytes
-    if (!isOurs && before.length >= FAIR_PIECE_BYTES) return null
-    let block = this.#block
-    if (!block || !isOurs || end + bytes.length > block.length) {
-      block = new Uint8Array(Math.min(BLOCK_BYTES, 2 * (before.length + bytes.length)))
-      block.set(before)
-      this.#block = block
-      this.#blockBytes = before.length
-      start = 0
+  /** The next bytes in order. Blocks grow with the stream, so that a short one costs no more. */
+  #append(source: Uint8Array, from: number, to: number): void {
+    const last = this.#ready[this.#ready.length - 1]
+    const fits = last ? Math.min(last.roomBytes, to - from) : 0
+    if (last && fits > 0) last.append(source, from, from + fits)
+    const left = to - from - fits
+    if (left > 0) {
+      const run = new Run(
+        this.#contiguous + fits,
+        Math.max(left, Math.min(BLOCK_BYTES_MAX, this.#contiguous)),
+      )
+      run.append(source, from + fits, to)
+      this.#ready.push(run)
     }
-    block.set(bytes, this.#blockBytes)
-    this.#blockBytes += bytes.length
-    return block.subarray(start, this.#blockBytes)
+    this.#contiguous += to - from
   }
 
   /** Inserts between its neighbours and cuts what they hold already. */
-  #keep(offset: number, bytes: Uint8Array): boolean {
-    let low = 0
-    let high = this.#pieces.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((this.#pieces[middle] as { offset: number }).offset <= offset) low = middle + 1
-      else high = middle
-    }
-    const before = low > 0 ? this.#pieces[low - 1] : undefined
-    let start = offset
-    let end = offset + bytes.length
-    if (before) start = Math.max(start, before.offset + before.bytes.length)
+  #keep(offset: number, source: Uint8Array, from: number, to: number): boolean {
+    const pieces = this.#pieces
+    const at = this.#placeOf(offset)
+    const before = at > 0 ? pieces[at - 1] : undefined
+    const start = before ? Math.max(offset, before.endOffset) : offset
+    let end = offset + to - from
     // Pieces that the new one covers wholly go; one that it meets at the end shortens it.
-    let remove = 0
-    for (let i = low; i < this.#pieces.length; i += 1) {
-      const after = this.#pieces[i] as { offset: number; bytes: Uint8Array }
+    let covered = 0
+    for (let i = at; i < pieces.length; i += 1) {
+      const after = pieces[i] as Run
       if (after.offset >= end) break
-      if (after.offset + after.bytes.length <= end) remove += 1
-      else {
+      if (after.endOffset > end) {
         end = after.offset
         break
       }
+      covered += 1
     }
     if (start >= end) return true
-    const fresh = bytes.subarray(start - offset, end - offset)
-    const isNext = before !== undefined && before.offset + before.bytes.length === start
-    const joined = isNext ? this.#join(before.bytes, fresh) : null
-    if (joined && before) {
-      before.bytes = joined
-      if (remove > 0) this.#pieces.splice(low, remove)
+    const first = from + start - offset
+    const bytes = end - start
+    if (before?.endOffset === start && before.end - before.start + bytes <= BLOCK_BYTES_MAX) {
+      if (before.roomBytes < bytes) before.grow(bytes)
+      before.append(source, first, first + bytes)
+      if (covered > 0) pieces.splice(at, covered)
       return true
     }
     const piecesMax = PIECES_MAX + (this.highest - this.#contiguous) / FAIR_PIECE_BYTES
-    if (this.#pieces.length - remove >= piecesMax) return false
-    this.#pieces.splice(low, remove, { offset: start, bytes: compact(fresh) })
+    if (pieces.length - covered >= piecesMax) return false
+    const run = new Run(start, bytes)
+    run.append(source, first, first + bytes)
+    if (at === pieces.length) pieces.push(run)
+    else pieces.splice(at, covered, run)
     return true
   }
 
+  /** Index of the first piece that begins behind `offset`. Most pieces come in order. */
+  #placeOf(offset: number): number {
+    const pieces = this.#pieces
+    let low = 0
+    let high = pieces.length
+    if (high > 0 && (pieces[high - 1] as Run).offset <= offset) return high
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((pieces[middle] as Run).offset <= offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  /** Pieces that nothing is missing before any more are ready as they are. */
   #drainPieces(): void {
     let used = 0
     for (const piece of this.#pieces) {
       if (piece.offset > this.#contiguous) break
       used += 1
-      if (piece.offset + piece.bytes.length > this.#contiguous) {
-        this.#append(piece.offset, piece.bytes)
-      }
+      const known = this.#contiguous - piece.offset
+      if (piece.endOffset <= this.#contiguous) continue
+      piece.offset += known
+      piece.start += known
+      this.#ready.push(piece)
+      this.#contiguous = piece.endOffset
     }
     if (used > 0) this.#pieces.splice(0, used)
   }
 
-  /** The next bytes in order, in one array of the caller's own; null when none wait. */
+  /** The next bytes in order, at most `bytesMax` and maybe fewer than wait; null when none do. They
+   * are the caller's: nothing will be written there again. */
   read(bytesMax: number): Uint8Array | null {
-    const wanted = Math.min(bytesMax, this.readableBytes)
-    if (wanted <= 0) return null
-    const first = this.#ready[this.#readyHead] as Uint8Array
-    if (first.length >= LARGE_PIECE_BYTES && first.length <= wanted && fillsItsMemory(first)) {
-      this.#readyHead += 1
-      this.#trim()
-      this.consumed += first.length
-      return first
+    if (bytesMax <= 0) return null
+    let run = this.#ready[this.#readyHead]
+    while (run && run.start === run.end) {
+      if (this.#readyHead === this.#ready.length - 1) return null // its room is still of use
+      run = this.#dropFirst()
     }
-    const out = Buffer.allocUnsafeSlow(wanted)
-    let at = 0
-    while (at < wanted) {
-      const piece = this.#ready[this.#readyHead] as Uint8Array
-      if (piece.length <= wanted - at) {
-        out.set(piece, at)
-        at += piece.length
-        this.#readyHead += 1
-      } else {
-        out.set(piece.subarray(0, wanted - at), at)
-        this.#ready[this.#readyHead] = piece.subarray(wanted - at)
-        at = wanted
-      }
-    }
-    this.#trim()
-    this.consumed += wanted
-    return out
+    if (!run) return null
+    const start = run.start
+    const end = Math.min(run.end, start + bytesMax)
+    run.start = end
+    run.offset += end - start
+    this.consumed += end - start
+    const bytes = run.block.subarray(start, end)
+    if (run.start === run.end && (run.roomBytes === 0 || this.isReadFinished)) this.#dropFirst()
+    return bytes
   }
 
-  #trim(): void {
-    if (this.#readyHead <= 256 && this.#readyHead < this.#ready.length) return
-    this.#ready = this.#ready.slice(this.#readyHead)
-    this.#readyHead = 0
+  #dropFirst(): Run | undefined {
+    this.#readyHead += 1
+    if (this.#readyHead > 256 || this.#readyHead === this.#ready.length) {
+      this.#ready = this.#ready.slice(this.#readyHead)
+      this.#readyHead = 0
+    }
+    return this.#ready[this.#readyHead]
   }
 
   /** Drops what waits; the caller gives the bytes back to the connection's window. */
@@ -208,15 +236,7 @@ export class ReceiveStream {
     this.#ready = []
     this.#readyHead = 0
     this.#pieces.length = 0
-    this.#block = null
     this.#contiguous = this.highest
     this.consumed = this.highest
   }
 }
-
-/** Its own memory, where it would keep a datagram alive of which it is a small part. */
-const compact = (piece: Uint8Array): Uint8Array =>
-  fillsItsMemory(piece) ? piece : Uint8Array.prototype.slice.call(piece)
-
-/** A piece may keep its datagram's memory alive only while it is most of it. */
-const fillsItsMemory = (piece: Uint8Array): boolean => piece.length * 2 >= piece.buffer.byteLength

@@ -227,11 +227,19 @@ export class Streams {
 
   // — the peer's side —
 
-  handleStream(id: number, offset: number, bytes: Uint8Array, fin: boolean): void {
+  /** `source[from, to)` stands at `offset` of the stream; what is kept of it is copied. */
+  handleStream(
+    id: number,
+    offset: number,
+    source: Uint8Array,
+    from: number,
+    to: number,
+    fin: boolean,
+  ): void {
     if (!this.#accept(id, 'receive')) return
     const stream = this.receiving.get(id)
     if (!stream) return
-    const end = offset + bytes.length
+    const end = offset + to - from
     const fresh = Math.max(0, end - stream.highest)
     if (end > stream.limit || !this.window.allows(fresh)) {
       this.#host.fail(CLOSE_CODE.flowControl, `stream ${id}: ${end} is over its limit`)
@@ -239,7 +247,7 @@ export class Streams {
     }
     const before = stream.readableBytes
     const piecesBefore = stream.pieceCount
-    const result = stream.insert(offset, bytes, fin)
+    const result = stream.insert(offset, source, from, to, fin)
     this.window.pieces += stream.pieceCount - piecesBefore
     this.window.handleReceived(fresh)
     if (result !== 'ok' || this.window.isCrowded) {

@@ -62,7 +62,10 @@ const reassembler: Target = {
       const kind = choices.u8() % 8
       if (kind === 7) {
         const bytesMax = choices.u16()
-        assert.deepEqual([...(stream.read(bytesMax) ?? [])], model.read(bytesMax))
+        const bytes = [...(stream.read(bytesMax) ?? [])]
+        assert.equal(bytes.length > 0, bytesMax > 0 && model.readableBytes > 0)
+        assert.ok(bytes.length <= bytesMax)
+        assert.deepEqual(bytes, model.read(bytes.length))
       } else if (kind === 6 && choices.u8() > 250) {
         stream.discard()
         model.discard()
@@ -70,7 +73,7 @@ const reassembler: Target = {
         const start = choices.below(STREAM_BYTES)
         const end = Math.min(STREAM_BYTES, start + (choices.u16() % 600))
         const isFin = kind === 5 && choices.u8() % 8 === 0
-        const said = stream.insert(start, piece(start, end), isFin)
+        const said = stream.insert(start, piece(start, end), 0, end - start, isFin)
         assert.equal(said === 'final-size', model.insert(start, end, isFin) === 'final-size')
         if (said !== 'ok') refused = said
       }

@@ -179,3 +179,13 @@ function sealed(packet: Buffer): Buffer {
   packet.writeUInt32LE(packetCrc(packet, 0, packet.length, 'full'), 12)
   return packet
 }
+
+/** All that waits to be read, whatever pieces it comes in. */
+export function readAll(connection: Connection, streamId: number): Buffer {
+  const parts: Uint8Array[] = []
+  for (;;) {
+    const part = connection.read(streamId, 2 ** 20)
+    if (part === null) return Buffer.concat(parts)
+    parts.push(part)
+  }
+}

@@ -194,7 +194,7 @@ test('pieces in any order, doubled and overlapping, become the stream that was s
       for (const [start, length] of all) {
         const end = Math.min(200, start + length)
         const bytes = Buffer.from(content.subarray(start, end))
-        assert.is(stream.insert(start, bytes, end === 200), 'ok')
+        assert.is(stream.insert(start, bytes, 0, bytes.length, end === 200), 'ok')
         for (let part = stream.read(7); part; part = stream.read(7)) got.push(part)
       }
       assert.ok(Buffer.concat(got).equals(content))
@@ -206,9 +206,9 @@ test('pieces in any order, doubled and overlapping, become the stream that was s
 
 test('a final size that changes, or bytes behind it, are refused', () => {
   const stream = new ReceiveStream(0, 1_000)
-  assert.is(stream.insert(0, Buffer.alloc(10), true), 'ok')
-  assert.is(stream.insert(5, Buffer.alloc(10), false), 'final-size')
-  assert.is(stream.insert(0, Buffer.alloc(5), true), 'final-size')
+  assert.is(stream.insert(0, Buffer.alloc(10), 0, 10, true), 'ok')
+  assert.is(stream.insert(5, Buffer.alloc(10), 0, 10, false), 'final-size')
+  assert.is(stream.insert(0, Buffer.alloc(5), 0, 5, true), 'final-size')
 })
 
 test('what is lost is sent again, whatever was acknowledged in between', () => {
