@@ -5,7 +5,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FRAME, type FrameSink, parseFrames } from '../../../protocol/wire/frames.ts'
 import { chosenSeed, Random } from '../../sim/random.ts'
-import { RawPeer, type WriteFrames, writeStream } from './raw-peer.ts'
+import { RawPeer, readAll, type WriteFrames, writeStream } from './raw-peer.ts'
 
 const test = suite('protocol: hostile peers')
 

@@ -8,7 +8,7 @@ import {
   type FrameWriter,
   parseFrames,
 } from '../../../protocol/wire/frames.ts'
-import { RawPeer, type WriteFrames, writeStream } from './raw-peer.ts'
+import { RawPeer, readAll, type WriteFrames, writeStream } from './raw-peer.ts'
 
 const test = suite('protocol: misbehaviour')
 
