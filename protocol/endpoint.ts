@@ -138,7 +138,8 @@ class EndpointShell implements TransportEndpoint {
     this.#port = port
     this.#clock = clock
     this.#hooks = hooks
-    this.#core = createCoreEndpoint(options)
+    const { trainSegmentsMax } = port
+    this.#core = createCoreEndpoint({ trainSegmentsMax, ...options })
     this.#log = options.log
     this.#driver = new Driver({
       endpoint: this.#core,

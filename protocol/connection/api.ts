@@ -21,7 +21,7 @@ import type {
 } from '../types.ts'
 import type { KeyLog } from './keys.ts'
 
-/** Reused by the driver from call to call: one datagram (later: a train of equal segments). */
+/** Reused by the driver from call to call: a train of equal segments, or one datagram. */
 export interface Transmit {
   /** At least 65 507 bytes; filled from 0. */
   readonly bytes: Uint8Array
@@ -115,6 +115,8 @@ export interface EndpointOptions {
   /** Largest datagram (UDP payload) to send, bytes. Default 1472 (65 507 on loopback is set by the
    * driver). No discovery yet: the driver states what the path takes. */
   readonly mtuBytes?: number
+  /** How many equal datagrams the port sends in one call. Default 1: no trains. */
+  readonly trainSegmentsMax?: number
   readonly limits?: Partial<TransportLimits>
   readonly congestion?: 'newreno'
   /** Ciphers, the preferred one first. Default: all that this machine is good at. */

@@ -21,16 +21,15 @@ import { ConnectionKeys, type KeyLog } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { CLOSE_CODE, SILENT_PACKETS_MAX } from './limits.ts'
 import { Liveness } from './liveness.ts'
-import { Pacer } from './pacer.ts'
-import { PacketBuilder } from './packet-builder.ts'
+import { PacketBuilder, type Target } from './packet-builder.ts'
 import { type Arrival, Path } from './path.ts'
 import { Recovery, type SentFrame } from './recovery.ts'
+import { Sender } from './sender.ts'
 import { StreamCalls } from './stream-calls.ts'
 import type { PeerLimits, StreamEventType, StreamsHost } from './stream-events.ts'
 import { Streams } from './streams.ts'
 
 const FIRST_PACKET_NUMBER_MAX = 2 ** 20
-const PROBES_PER_PTO = 2
 
 export interface ConnectionOptions {
   readonly isInitiator: boolean
@@ -59,20 +58,17 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   readonly #options: ConnectionOptions
   readonly #acks = new AckState()
   readonly #ackFrequency = new AckFrequency()
-  readonly #pacer = new Pacer()
   readonly #control: ControlFrames
   readonly #path: Path
   readonly #keys: ConnectionKeys
   readonly #liveness: Liveness
-  #mtuBytes: number
   #nowMs = 0
-  #probes = 0
   /** Packets sent since the last that obliged the peer to an ACK. */
   #silentPackets = 0
-  #limited = false
   readonly #fates: Fates
   readonly #inbox: FrameInbox
   readonly #builder: PacketBuilder
+  readonly #sender: Sender
   readonly #lifecycle: Lifecycle
   readonly #counts = new Counters()
 
@@ -81,7 +77,6 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#options = options
     this.isInitiator = options.isInitiator
     this.localCid = options.localCid
-    this.#mtuBytes = options.mtuBytes
     this.#nowMs = nowMs
     this.#liveness = new Liveness(nowMs, { ...options.limits, isInitiator: options.isInitiator })
     this.#keys = new ConnectionKeys(options)
@@ -101,6 +96,12 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#fates = new Fates({ ...parts, counts: this.#counts })
     this.#inbox = new FrameInbox({ ...parts, path: this.#path }, this)
     this.#builder = new PacketBuilder({ ...parts, recovery, keys: this.#keys, randomBelow })
+    this.#sender = new Sender(mtuBytes, {
+      ...parts,
+      recovery,
+      path: this.#path,
+      builder: this.#builder,
+    })
   }
 
   get state(): Connection['state'] {
@@ -139,8 +140,8 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   ): void {
     this.peer = peer
     this.ids.establish(remoteCid, resetToken)
-    this.#mtuBytes = Math.min(this.#mtuBytes, theirs.mtuBytes)
-    this.recovery.congestion.setSegmentBytes(this.#mtuBytes)
+    this.#sender.mtuBytes = Math.min(this.#sender.mtuBytes, theirs.mtuBytes)
+    this.recovery.congestion.setSegmentBytes(this.#sender.mtuBytes)
     this.#liveness.establish(nowMs, theirs.idleTimeoutMs)
     this.#builder.crc = theirs.crc
     this.#ackFrequency.establish(theirs.ackDelayMsMax)
@@ -173,42 +174,49 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
 
   // — packets in —
 
-  /** Decrypts a DATA packet whose checksum is right, in place. False: it changes nothing. */
-  open(nowMs: number, packet: Buffer, header: { keyPhase: number; packetNumber: number }): boolean {
+  /** Decrypts the DATA packet `bytes[at, end)`, whose checksum is right, in place. False: it changes
+   * nothing. */
+  open(
+    nowMs: number,
+    bytes: Buffer,
+    at: number,
+    end: number,
+    header: { readonly keyPhase: number; readonly packetNumber: number },
+  ): boolean {
     this.#nowMs = nowMs
     this.#counts.received += 1
-    this.#counts.bytesReceived += packet.length
-    const opened = this.#keys.open(nowMs, packet, 0, packet.length, header, this.#ptoMs)
+    this.#counts.bytesReceived += end - at
+    const opened = this.#keys.open(nowMs, bytes, at, end, header, this.#ptoMs)
     if (opened === 'ok') return true
     this.#counts.authErrors += 1
-    this.recovery.log?.packetDropped(nowMs, packet, 'payload_decrypt_error')
+    this.recovery.log?.packetDropped(nowMs, bytes.subarray(at, end), 'payload_decrypt_error')
     if (opened === 'key-update-error') this.fail(CLOSE_CODE.keyUpdate, 'old keys after new ones')
     if (opened === 'too-many-failures') this.fail(CLOSE_CODE.aeadLimit, 'too many forged packets')
     return false
   }
 
-  /** A DATA packet that was opened. */
-  handlePacket(nowMs: number, packet: Buffer, arrival: Arrival): void {
+  /** The DATA packet `bytes[at, end)`, opened. Nothing of the bytes is kept. */
+  handlePacket(nowMs: number, bytes: Buffer, at: number, end: number, arrival: Arrival): void {
     const { packetNumber } = arrival
-    const tagStart = packet.length - TAG_BYTES
     if (this.state === 'closing') {
       this.#lifecycle.closing?.handlePacket(nowMs)
       return
     }
     if (this.state !== 'open') return
+    const { log } = this.recovery
     if (this.#acks.isDuplicate(packetNumber)) {
       this.#counts.duplicates += 1 // Told before, and told again with the next ACK.
-      this.recovery.log?.packetDropped(nowMs, packet, 'duplicate')
+      log?.packetDropped(nowMs, bytes.subarray(at, end), 'duplicate')
       return
     }
     this.#liveness.handleReceived(nowMs)
-    const { isConfirmed } = this.#keys
-    const on = { nowMs, lengthBytes: packet.length, isConfirmed, ptoMs: this.#ptoMs }
     // Whoever watched the old path shall not know us on the new one.
-    if (this.#path.handleArrival(arrival, on)) this.ids.rotate()
-    this.recovery.log?.packetReceived(nowMs, packet, tagStart)
-    this.#inbox.begin(nowMs, packet, arrival.dcid)
-    const defect = parseFrames(packet, HEADER_BYTES, tagStart, this.#inbox)
+    if (this.#path.handleArrival(arrival, nowMs, end - at, this.#keys.isConfirmed, this.#ptoMs)) {
+      this.ids.rotate()
+    }
+    log?.packetReceived(nowMs, bytes.subarray(at, end), end - at - TAG_BYTES)
+    this.#inbox.begin(nowMs, bytes, arrival)
+    const defect = parseFrames(bytes, at + HEADER_BYTES, end - TAG_BYTES, this.#inbox)
     const { isEliciting } = this.#inbox
     this.#acks.handlePacket(nowMs, packetNumber, isEliciting, this.recovery.rtt.smoothedMs)
     if (defect !== null) this.fail(CLOSE_CODE.frameEncoding, defect)
@@ -225,19 +233,13 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   }
 
   handleAckFrame(ranges: Float64Array, count: number, delayUs: number): void {
-    const ack = { ranges, count, delayMs: delayUs / 1000, limited: this.#limited }
+    const ack = { ranges, count, delayMs: delayUs / 1000, limited: this.#sender.isLimited }
     if (!this.recovery.handleAck(this.#nowMs, ack, this.#fates)) {
       this.fail(CLOSE_CODE.protocol, 'ACK of a packet that was never sent')
       return
     }
     this.#keys.handleAcked(ranges[1] as number)
-    const { congestion, rtt } = this.recovery
-    this.#pacer.update({
-      windowBytes: congestion.windowBytes,
-      rttMs: rtt.smoothedMs,
-      isSlowStart: congestion.isSlowStart,
-      segmentBytes: this.#mtuBytes,
-    })
+    this.#sender.handleAck()
     this.#tuneAcks()
   }
 
@@ -247,7 +249,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     if (congestion.isSlowStart) return
     this.#ackFrequency.update({
       windowBytes: congestion.windowBytes,
-      segmentBytes: this.#mtuBytes,
+      segmentBytes: this.#sender.mtuBytes,
       rttMs: rtt.smoothedMs,
       packetThreshold,
     })
@@ -265,7 +267,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
 
   /** The peer is proven to be on another machine: what was learnt is of the old path. */
   handleNewPath(): void {
-    this.recovery.handleNewPath(this.#mtuBytes)
+    this.recovery.handleNewPath(this.#sender.mtuBytes)
   }
 
   // — StreamsHost —
@@ -356,11 +358,9 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   pollTimeout(nowMs: number): number {
     const ending = this.#lifecycle.pollTimeout()
     if (ending !== null) return ending
-    let due = Math.min(this.#acks.pollTimeout(), this.recovery.timeoutMs())
-    due = Math.min(due, this.#idleDeadlineMs, this.#keepAliveMs, this.#path.pollTimeout())
-    const mayData = this.#hasWindow && this.#path.mayAnswer
-    if (this.#hasStreamData && mayData) due = Math.min(due, this.#pacer.releaseMs(nowMs))
-    return due
+    const acksMs = Math.min(this.#acks.pollTimeout(), this.recovery.timeoutMs())
+    const deadlinesMs = Math.min(this.#idleDeadlineMs, this.#keepAliveMs, this.#path.pollTimeout())
+    return Math.min(acksMs, deadlinesMs, this.#sender.pollTimeout(nowMs))
   }
 
   handleTimeout(nowMs: number): void {
@@ -374,7 +374,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
       return
     }
     if (nowMs >= this.recovery.timeoutMs() && this.recovery.handleTimeout(nowMs, this.#fates)) {
-      this.#probes = PROBES_PER_PTO
+      this.#sender.probe()
     }
     if (nowMs >= this.#keepAliveMs) this.#control.ping = true
     this.#path.handleTimeout(nowMs, this.#ptoMs)
@@ -382,35 +382,17 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
 
   // — packets out —
 
-  get #hasStreamData(): boolean {
-    return !this.streams.scheduler.isEmpty && !this.streams.isStarved
-  }
-
-  get #hasWindow(): boolean {
-    return this.recovery.inFlightBytes + this.#mtuBytes <= this.recovery.congestion.windowBytes
-  }
-
-  /** Builds one packet into `out`; its length, or 0 when there is nothing to send now. */
-  buildPacket(nowMs: number, out: Buffer, view: DataView): number {
+  /** See Sender.build. */
+  buildPacket(nowMs: number, into: Target, segmentBytes = Number.POSITIVE_INFINITY): number {
     this.#nowMs = nowMs
-    if (this.state === 'closing') return this.#buildClose(out, view)
+    if (this.state === 'closing') return this.#buildClose(into)
     if (this.state !== 'open' || !this.#path.mayAnswer) return 0
     if (this.#keys.refresh(nowMs, this.recovery.nextPacketNumber)) this.#control.ping = true
-    const isProbe = this.#probes > 0
-    const window = this.#hasWindow
-    const mayData = isProbe || (window && this.#pacer.maySend(nowMs))
-    const ackDue = this.#acks.isDue(nowMs)
-    if (this.#hasStreamData && !window) this.#limited = true
-    const wants = this.#control.isOwed || (mayData && this.#hasStreamData) || isProbe
-    if (!ackDue && !wants) {
-      if (!this.#hasStreamData) this.#limited = false
-      return 0
-    }
-    const mtuBytes = Math.min(this.#mtuBytes, this.#path.roomBytes)
-    const wish = { nowMs, isProbe, mayData, mtuBytes }
-    const { length, frames } = this.#builder.buildData({ out, view }, wish)
-    if (isProbe) this.#probes -= 1
-    return this.#account(length, frames)
+    return this.#account(this.#sender.build(nowMs, into, segmentBytes), this.#builder.frames)
+  }
+
+  isFull(lengthBytes: number): boolean {
+    return this.#sender.isFull(lengthBytes)
   }
 
   #account(length: number, frames: SentFrame[] | null): number {
@@ -420,21 +402,21 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#counts.bytesSent += length
     if (frames && !this.recovery.hasElicitingInFlight) this.#liveness.handleAsked(this.#nowMs)
     this.recovery.handleSent(this.#nowMs, length, frames)
-    if (frames) this.#pacer.handleSent(length)
+    if (frames) this.#sender.handleElicitingSent(length)
     this.#silentPackets = frames ? 0 : this.#silentPackets + 1
     if (this.#silentPackets >= SILENT_PACKETS_MAX) this.#control.ping = true
     if (this.recovery.isExhausted) this.fail(CLOSE_CODE.internal, 'out of packet numbers')
     return length
   }
 
-  #buildClose(out: Buffer, view: DataView): number {
+  #buildClose(into: Target): number {
     const { closing } = this.#lifecycle
-    if (!closing?.isOwed) return 0
+    if (!closing?.isOwed || into.at > 0) return 0
     closing.handleSent(this.#nowMs, this.#ptoMs)
-    return this.#account(this.#builder.buildClose({ out, view }, closing.why, this.#nowMs), null)
+    return this.#account(this.#builder.buildClose(into, closing.why, this.#nowMs), null)
   }
 
   stats(): SessionStats {
-    return this.#counts.stats(this.recovery, this.#mtuBytes)
+    return this.#counts.stats(this.recovery, this.#sender.mtuBytes)
   }
 }

@@ -1,7 +1,7 @@
 // protocol/connection/endpoint.ts — which connection does a datagram belong to, and who may begin one?
-import { type Cid, encodeReset, resetTokenOf } from '../handshake/messages.ts'
+import type { Cid } from '../handshake/messages.ts'
 import type { Parameters } from '../handshake/payload.ts'
-import { blake2b256, isSame } from '../handshake/sodium.ts'
+import { isSame } from '../handshake/sodium.ts'
 import { aes256Gcm } from '../protection/aes-256-gcm.ts'
 import { chacha20Poly1305 } from '../protection/chacha20-poly1305.ts'
 import type { Suite } from '../protection/suite.ts'
@@ -32,15 +32,12 @@ import { noStrangers } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { Dialling } from './dialling.ts'
 import { ACK_DELAY_MS_ADVERTISED, DEFAULT_LIMITS } from './limits.ts'
-import { RateLimit } from './rate-limit.ts'
+import { Resets } from './resets.ts'
+import { Train, toBuffer } from './train.ts'
 
 const PACKETS_PER_DATAGRAM_MAX = 64
 const MTU_BYTES_DEFAULT = 1472
 const SUITES_DEFAULT: readonly Suite[] = [chacha20Poly1305, aes256Gcm]
-const RESETS_PER_SECOND_MAX = 100
-const RESET_BYTES_MIN = HEADER_BYTES + TAG_BYTES
-const RESET_BYTES_MAX = RESET_BYTES_MIN + 24
-const RESET_LABEL = Buffer.from('stateless reset')
 
 export function createCoreEndpoint(options: EndpointOptions): Endpoint {
   return new EndpointCore(options)
@@ -62,15 +59,15 @@ export class EndpointCore implements Endpoint {
   #eventHead = 0
   readonly #dialling: Dialling
   readonly #accepting: Accepting
-  #resetSecret: Uint8Array
-  readonly #resets: { packet: Buffer; to: Address }[] = []
-  readonly #resetRate = new RateLimit(RESETS_PER_SECOND_MAX)
+  readonly #resets: Resets
   /** Those that may have something to send, and those whose deadline may have moved: what an idle
    * connection costs is its memory. */
   readonly #busy = new Set<ConnectionCore>()
   readonly #moved = new Set<ConnectionCore>()
   readonly #deadlines = new Deadlines<ConnectionCore>()
   #nowMs = 0
+  #view: DataView<ArrayBufferLike> = new DataView(new ArrayBuffer(0))
+  readonly #train: Train
   refuses = false
 
   constructor(options: EndpointOptions) {
@@ -78,7 +75,8 @@ export class EndpointCore implements Endpoint {
     this.identity = options.identity
     this.suites = options.suites ?? SUITES_DEFAULT
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
-    this.#resetSecret = resetSecretOf(options.identity)
+    this.#resets = new Resets(options.identity, options.random)
+    this.#train = new Train(options.trainSegmentsMax ?? 1)
     this.#dialling = new Dialling(this)
     this.#accepting = new Accepting(this)
   }
@@ -97,7 +95,7 @@ export class EndpointCore implements Endpoint {
 
   setIdentity(identity: LocalIdentity): void {
     this.identity = identity
-    this.#resetSecret = resetSecretOf(identity)
+    this.#resets.setIdentity(identity)
   }
 
   refuseNew(): void {
@@ -120,7 +118,7 @@ export class EndpointCore implements Endpoint {
   }
 
   resetTokenOf(cid: Cid): Uint8Array {
-    return resetTokenOf(this.#resetSecret, cid)
+    return this.#resets.tokenOf(cid)
   }
 
   connect(nowMs: number, to: PeerAddress): Connection {
@@ -205,86 +203,92 @@ export class EndpointCore implements Endpoint {
 
   handleDatagram(nowMs: number, bytes: Uint8Array, from: Address, strideBytes = 0): void {
     this.#nowMs = nowMs
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-    let offset = 0
+    const buffer = toBuffer(bytes)
+    const view = this.#viewOf(bytes.buffer)
+    const { byteOffset, length } = bytes
+    let at = 0
     let stride = strideBytes
-    for (
-      let packets = 0;
-      packets < PACKETS_PER_DATAGRAM_MAX && offset < buffer.length;
-      packets += 1
-    ) {
-      if (!readHeader(view, offset, buffer.length, header)) {
+    for (let packets = 0; packets < PACKETS_PER_DATAGRAM_MAX && at < length; packets += 1) {
+      if (!readHeader(view, byteOffset + at, byteOffset + length, header)) {
         this.stats.malformed += 1
         if (stride === 0) return
-        offset += stride
+        at += stride
         continue
       }
       const { lengthBytes } = header // handling the packet may write into the shared header
-      const packet = buffer.subarray(offset, offset + lengthBytes)
-      const ok = this.#handlePacket(nowMs, packet, from)
+      const ok = this.#handlePacket(nowMs, buffer, at, at + lengthBytes, from)
       if (ok && stride === 0) stride = lengthBytes
-      offset += ok || stride === 0 ? lengthBytes : stride
+      at += ok || stride === 0 ? lengthBytes : stride
     }
   }
 
-  /** False when the packet is not to be trusted, its length included. */
-  #handlePacket(nowMs: number, packet: Buffer, from: Address): boolean {
+  /** Sockets fill the same memory again and again. */
+  #viewOf(memory: ArrayBufferLike): DataView {
+    if (this.#view.buffer !== memory) this.#view = new DataView(memory)
+    return this.#view
+  }
+
+  /** The packet `bytes[at, end)`. False when it is not to be trusted, its length included. */
+  #handlePacket(nowMs: number, bytes: Buffer, at: number, end: number, from: Address): boolean {
     const { type, version, cidLow, cidHigh, crc } = header
     const found = this.#byCid.get(cidLow)
     const mine = found?.ids.isOurs(cidLow, cidHigh) ? found : null
     const mode = type === PACKET.data ? (mine?.crcMode ?? 'full') : 'full'
-    if (packetCrc(packet, 0, packet.length, mode) !== crc) {
+    if (packetCrc(bytes, at, end, mode) !== crc) {
       this.stats.crcErrors += 1
       mine?.handleCrcError()
-      mine?.recovery.log?.packetDropped(nowMs, packet, 'header_parse_error')
+      mine?.recovery.log?.packetDropped(nowMs, bytes.subarray(at, end), 'header_parse_error')
       return false
     }
+    if (type === PACKET.data && version === VERSION) {
+      this.#handleData(nowMs, bytes, at, end, mine, from)
+    } else this.#handleOther(nowMs, bytes.subarray(at, end), mine, from)
+    return true
+  }
+
+  #handleOther(nowMs: number, packet: Buffer, mine: ConnectionCore | null, from: Address): void {
+    const { type, version, cidLow, cidHigh } = header
     const dcid: Cid = [cidLow, cidHigh]
     if (type === PACKET.hello) {
       if (packet.length < HELLO_BYTES_MIN) this.stats.malformed += 1
       else this.#accepting.handleHello(nowMs, packet, { version, dcid, from })
     } else if (version !== VERSION && type !== PACKET.versions) this.stats.malformed += 1
-    else if (type === PACKET.data) this.#handleData(nowMs, packet, { mine, dcid, from })
     else if (type === PACKET.reset) this.#handleReset(nowMs, packet, dcid, from)
     else if (!mine || packet.length < LONG_HEADER_BYTES) this.stats.unknownCid += 1
     else {
       this.#wake(mine)
       this.#dialling.handleReply(nowMs, mine, type, packet)
     }
-    return true
   }
 
   #handleData(
     nowMs: number,
-    packet: Buffer,
-    { mine, dcid, from }: { mine: ConnectionCore | null; dcid: Cid; from: Address },
+    bytes: Buffer,
+    at: number,
+    end: number,
+    mine: ConnectionCore | null,
+    from: Address,
   ): void {
-    const { keyPhase, packetNumber } = header
+    const { cidLow, cidHigh } = header
     if (!mine) {
       this.stats.unknownCid += 1
-      this.#answerUnknown(nowMs, packet.length, dcid, from)
+      const isTold = this.#resets.answer(nowMs, end - at, [cidLow, cidHigh], from)
+      if (isTold) this.stats.resetsSent += 1
       return
     }
+    arrival.from = from
+    arrival.packetNumber = header.packetNumber
+    arrival.cidLow = cidLow
+    arrival.cidHigh = cidHigh
     if (mine.state === 'handshaking') {
       // The first DATA packet proves that the initiator got our ACCEPT, and is where it says.
       const isHere = from.host === mine.remote.host && from.port === mine.remote.port
       if (!isHere || !this.#accepting.isHalfOpen(mine)) return
-      if (!mine.open(nowMs, packet, { keyPhase, packetNumber })) return
+      if (!mine.open(nowMs, bytes, at, end, header)) return
       this.#accepting.handleFirstData(nowMs, mine)
-    } else if (!mine.open(nowMs, packet, { keyPhase, packetNumber })) return
+    } else if (!mine.open(nowMs, bytes, at, end, header)) return
     this.#wake(mine)
-    mine.handlePacket(nowMs, packet, { packetNumber, from, dcid })
-  }
-
-  /** We know nothing of this connection (any more): the peer, if it is one, should not wait. */
-  #answerUnknown(nowMs: number, lengthBytes: number, dcid: Cid, to: Address): void {
-    const resetBytes = Math.min(lengthBytes - 1, RESET_BYTES_MAX)
-    if (resetBytes < RESET_BYTES_MIN || !this.#resetRate.take(nowMs)) return
-    this.stats.resetsSent += 1
-    const token = this.resetTokenOf(dcid)
-    const random = this.options.random(RESET_BYTES_MAX - RESET_BYTES_MIN)
-    this.#resets.push({ packet: encodeReset({ dcid, token, lengthBytes: resetBytes, random }), to })
+    mine.handlePacket(nowMs, bytes, at, end, arrival)
   }
 
   /** It names the CID that we address, and proves to be of the peer by the token that came sealed. */
@@ -354,42 +358,30 @@ export class EndpointCore implements Endpoint {
 
   pollTransmit(nowMs: number, out: Transmit): boolean {
     this.#nowMs = nowMs
-    const buffer = Buffer.from(out.bytes.buffer, out.bytes.byteOffset, out.bytes.length)
-    const view = new DataView(out.bytes.buffer, out.bytes.byteOffset, out.bytes.length)
+    const buffer = this.#train.bufferOf(out)
     const length =
       this.#accepting.pollTransmit(nowMs, buffer, out) ||
       this.#dialling.pollTransmit(nowMs, buffer, out) ||
-      this.#writeReset(buffer, out)
-    if (length > 0) return fill(out, length)
-    // Connections take turns, one packet each, so that none starves behind a busy one.
+      this.#resets.pollTransmit(buffer, out)
+    if (length > 0) {
+      out.lengthBytes = length
+      out.segmentBytes = length
+      return true
+    }
+    // Connections take turns, one train each, so that none starves behind a busy one.
     for (const connection of this.#busy) {
       this.#busy.delete(connection)
       this.#moved.add(connection)
-      const built = connection.buildPacket(nowMs, buffer, view)
-      if (built === 0) continue
+      if (!this.#train.fill(nowMs, connection, out)) continue
       this.#busy.add(connection) // behind the others
-      out.to = connection.remote
-      return fill(out, built)
+      return true
     }
     return false
   }
-
-  #writeReset(buffer: Buffer, out: Transmit): number {
-    const reset = this.#resets.shift()
-    if (!reset) return 0
-    out.to = reset.to
-    return reset.packet.copy(buffer)
-  }
 }
 
-/** From the static key: nothing more to keep, and the same after a restart. */
-const resetSecretOf = ({ secretKey }: LocalIdentity): Buffer => blake2b256(RESET_LABEL, secretKey)
-
-function fill(out: Transmit, length: number): boolean {
-  out.lengthBytes = length
-  out.segmentBytes = length
-  return true
-}
+/** How the packet in hand came; reused. */
+const arrival = { packetNumber: 0, from: { host: '', port: 0 } as Address, cidLow: 0, cidHigh: 0 }
 
 const header: PacketHeader = {
   version: VERSION,

@@ -4,7 +4,7 @@ import type { FrameSink } from '../wire/frames.ts'
 import type { AckState } from './ack-state.ts'
 import type { ConnectionIds } from './connection-ids.ts'
 import type { ControlFrames } from './control-frames.ts'
-import type { Path } from './path.ts'
+import type { Arrival, Path } from './path.ts'
 import type { Streams } from './streams.ts'
 
 /** What only the connection as a whole can deal with. */
@@ -26,8 +26,8 @@ export class FrameInbox implements FrameSink {
   readonly #path: Path
   readonly #host: InboxHost
   #nowMs = 0
-  #packet: Buffer = Buffer.alloc(0)
-  #dcid: Cid = [0, 0]
+  #bytes: Buffer = Buffer.alloc(0)
+  #arrival: Pick<Arrival, 'cidLow' | 'cidHigh'> = { cidLow: 0, cidHigh: 0 }
   /** Did a frame of this packet oblige us to an ACK? */
   isEliciting = false
 
@@ -49,10 +49,10 @@ export class FrameInbox implements FrameSink {
     this.#host = host
   }
 
-  begin(nowMs: number, packet: Buffer, dcid: Cid): void {
+  begin(nowMs: number, bytes: Buffer, arrival: Arrival): void {
     this.#nowMs = nowMs
-    this.#packet = packet
-    this.#dcid = dcid
+    this.#bytes = bytes
+    this.#arrival = arrival
     this.isEliciting = false
   }
 
@@ -76,7 +76,7 @@ export class FrameInbox implements FrameSink {
 
   handleStream(id: number, offset: number, start: number, end: number, fin: boolean): void {
     this.isEliciting = true
-    this.#streams.handleStream(id, offset, this.#packet, start, end, fin)
+    this.#streams.handleStream(id, offset, this.#bytes, start, end, fin)
   }
 
   handleResetStream(id: number, code: number, finalSize: number): void {
@@ -120,26 +120,27 @@ export class FrameInbox implements FrameSink {
 
   handlePathChallenge(start: number): void {
     this.isEliciting = true
-    this.#control.queuePathResponse(Buffer.from(this.#packet.subarray(start, start + 8)))
+    this.#control.queuePathResponse(Buffer.from(this.#bytes.subarray(start, start + 8)))
   }
 
   handlePathResponse(start: number): void {
     this.isEliciting = true
-    const echo = this.#packet.subarray(start, start + 8)
+    const echo = this.#bytes.subarray(start, start + 8)
     if (this.#path.handleResponse(echo)) this.#host.handleNewPath()
   }
 
   handleNewCid(sequence: number, retirePrior: number, start: number): void {
     this.isEliciting = true
-    const cid: Cid = [this.#packet.readUInt32LE(start), this.#packet.readUInt32LE(start + 4)]
-    const resetToken = Buffer.from(this.#packet.subarray(start + 8, start + 24))
+    const cid: Cid = [this.#bytes.readUInt32LE(start), this.#bytes.readUInt32LE(start + 4)]
+    const resetToken = Buffer.from(this.#bytes.subarray(start + 8, start + 24))
     const code = this.#ids.handleNew({ sequence, retirePrior, cid, resetToken })
     if (code !== null) this.#host.fail(code, 'NEW_CID against the rules')
   }
 
   handleRetireCid(sequence: number): void {
     this.isEliciting = true
-    const code = this.#ids.handleRetire(sequence, this.#dcid)
+    const { cidLow, cidHigh } = this.#arrival
+    const code = this.#ids.handleRetire(sequence, [cidLow, cidHigh])
     if (code !== null) this.#host.fail(code, 'RETIRE_CID against the rules')
   }
 

@@ -15,15 +15,28 @@ import type { ConnectionIds } from './connection-ids.ts'
 import type { ControlFrames } from './control-frames.ts'
 import type { ConnectionKeys } from './keys.ts'
 import type { Recovery, SentFrame } from './recovery.ts'
+import type { SendStream } from './send-stream.ts'
 import type { Streams } from './streams.ts'
 
 const SKIP_GAP_MIN = 2 ** 8
 const SKIP_GAP_MAX = 2 ** 17
 
-/** Where the packet goes: the same bytes twice. */
+/** Where packets go, one behind the other: the same bytes twice. */
 export interface Target {
   readonly out: Buffer
   readonly view: DataView
+  /** Where the next packet begins. */
+  at: number
+}
+
+/** What a packet of frames may hold. */
+export interface Wish {
+  nowMs: number
+  /** A tail probe: small, and never empty. */
+  isProbe: boolean
+  /** Window and pacer allow streams' bytes. */
+  mayData: boolean
+  sizeBytesMax: number
 }
 
 export interface BuilderParts {
@@ -47,6 +60,18 @@ export class PacketBuilder {
   readonly #keys: ConnectionKeys
   readonly #randomBelow: (below: number) => number
   readonly #writer = new FrameWriter(Buffer.alloc(0))
+  /** Reused from packet to packet. */
+  readonly #header = {
+    version: VERSION,
+    type: PACKET.data as number,
+    keyPhase: 0,
+    lengthBytes: 0,
+    cidLow: 0,
+    cidHigh: 0,
+    packetNumber: 0,
+  }
+  /** Of the packet that was built last: null when nothing in it obliges the peer to an ACK. */
+  frames: SentFrame[] | null = null
   #skipGap = SKIP_GAP_MIN
   #nextSkip: number
 
@@ -62,16 +87,12 @@ export class PacketBuilder {
     this.#nextSkip = first + SKIP_GAP_MIN + parts.randomBelow(SKIP_GAP_MIN)
   }
 
-  /** One packet of frames; length 0 when there was nothing to say. `frames` is null when nothing in
-   * it obliges the peer to an ACK. */
-  buildData(
-    into: Target,
-    wish: { nowMs: number; isProbe: boolean; mayData: boolean; mtuBytes: number },
-  ): { length: number; frames: SentFrame[] | null } {
-    const { nowMs, isProbe, mayData, mtuBytes } = wish
+  /** One packet of frames at `into.at`; its length, 0 when there was nothing to say. */
+  buildData(into: Target, { nowMs, isProbe, mayData, sizeBytesMax }: Wish): number {
     this.#maybeSkip()
-    const sizeBytes = isProbe ? Math.min(HELLO_BYTES_MIN, mtuBytes) : mtuBytes
-    const writer = this.#writerFor(into.out, sizeBytes)
+    const sizeBytes = isProbe ? Math.min(HELLO_BYTES_MIN, sizeBytesMax) : sizeBytesMax
+    const writer = this.#writerFor(into, sizeBytes)
+    const start = writer.offset
     const frames: SentFrame[] = []
     if (isProbe) writer.u8(FRAME.immediateAck) // who probes has waited long enough
     let told: SentFrame | null = null
@@ -82,49 +103,58 @@ export class PacketBuilder {
       }
     }
     this.#control.write(writer, frames)
-    if (mayData) this.#writeStreams(writer, frames)
+    if (mayData) this.#writeStreams(frames)
     const eliciting = frames.length > 0 || isProbe
-    if (writer.offset === HEADER_BYTES) return { length: 0, frames: null }
-    if (eliciting && told) frames.push(told)
-    const length = this.#wrap(into, writer.offset, nowMs)
-    return { length, frames: eliciting ? frames : null }
+    this.frames = null
+    if (writer.offset === start) return 0
+    if (eliciting) {
+      if (told) frames.push(told)
+      this.frames = frames
+    }
+    return this.#wrap(into, nowMs)
   }
 
-  #writerFor(out: Buffer, sizeBytes: number): FrameWriter {
+  #writerFor({ out, at }: Target, sizeBytes: number): FrameWriter {
     const writer = this.#writer
-    ;(writer as { bytes: Buffer }).bytes = out
-    writer.offset = HEADER_BYTES
-    writer.end = sizeBytes - TAG_BYTES
+    writer.bytes = out
+    writer.offset = at + HEADER_BYTES
+    writer.end = at + sizeBytes - TAG_BYTES
     return writer
   }
 
-  #writeStreams(writer: FrameWriter, frames: SentFrame[]): void {
+  #writeStreams(frames: SentFrame[]): void {
     const streams = this.#streams
-    const hadRoom = writer.roomBytes > STREAM_OVERHEAD_BYTES
+    const hadRoom = this.#writer.roomBytes > STREAM_OVERHEAD_BYTES
     const before = frames.length
+    this.#streamFrames = frames
     streams.scheduler.beginPacket()
-    streams.scheduler.visit((stream) => {
-      const room = writer.roomBytes - STREAM_OVERHEAD_BYTES
-      if (room < 1) return -1
-      const credit = Math.max(0, streams.sendLimit - streams.sentBytes)
-      const sentBefore = stream.nextOffset
-      const piece = stream.take(Math.min(room, 65_535), credit)
-      if (piece === null) {
-        if (credit === 0) streams.noteConnectionBlocked()
-        return stream.hasLost ? -1 : 0
-      }
-      streams.sentBytes += stream.nextOffset - sentBefore
-      writer.u8(piece.fin ? FRAME.streamFin : FRAME.stream)
-      writer.u32(stream.id)
-      writer.u48(piece.offset)
-      writer.u16(piece.lengthBytes)
-      stream.copy(piece.offset, piece.lengthBytes, writer.bytes, writer.offset)
-      writer.offset += piece.lengthBytes
-      frames.push({ kind: FRAME.stream, id: stream.id, ...piece })
-      streams.touch(stream)
-      return piece.lengthBytes
-    })
+    streams.scheduler.visit(this.#writeStream)
     streams.isStarved = hadRoom && frames.length === before
+  }
+
+  #streamFrames: SentFrame[] = []
+
+  /** The scheduler's question to a stream; see Scheduler.visit for the answers. */
+  readonly #writeStream = (stream: SendStream): number => {
+    const streams = this.#streams
+    const writer = this.#writer
+    const room = writer.roomBytes - STREAM_OVERHEAD_BYTES
+    if (room < 1) return -1
+    const credit = Math.max(0, streams.sendLimit - streams.sentBytes)
+    const sentBefore = stream.nextOffset
+    const piece = stream.take(Math.min(room, 65_535), credit)
+    if (piece === null) {
+      if (credit === 0) streams.noteConnectionBlocked()
+      return stream.hasLost ? -1 : 0
+    }
+    streams.sentBytes += stream.nextOffset - sentBefore
+    const { offset, lengthBytes, fin } = piece
+    writer.streamHead(stream.id, offset, lengthBytes, fin)
+    stream.copy(offset, lengthBytes, writer.bytes, writer.offset)
+    writer.offset += lengthBytes
+    this.#streamFrames.push({ kind: FRAME.stream, id: stream.id, offset, lengthBytes, fin })
+    streams.touch(stream)
+    return lengthBytes
   }
 
   /** A number left out now and then shows up peers that acknowledge what they never saw. */
@@ -136,23 +166,22 @@ export class PacketBuilder {
       this.#recovery.nextPacketNumber + this.#skipGap + this.#randomBelow(this.#skipGap)
   }
 
-  #wrap({ out, view }: Target, end: number, nowMs: number): number {
-    const length = end + TAG_BYTES
-    const [cidLow, cidHigh] = this.#ids.remoteCid
-    const packetNumber = this.#recovery.nextPacketNumber
-    writeHeader(view, {
-      version: VERSION,
-      type: PACKET.data,
-      keyPhase: this.#keys.phaseBit,
-      lengthBytes: length,
-      cidLow,
-      cidHigh,
-      packetNumber,
-    })
-    this.#recovery.log?.packetSent(nowMs, out.subarray(0, length), end)
-    this.#keys.seal(out, 0, end)
-    view.setUint32(12, packetCrc(out, 0, length, this.crc), true)
-    return length
+  /** Header, cipher and checksum around what was written. */
+  #wrap({ out, view, at }: Target, nowMs: number): number {
+    const plaintextEnd = this.#writer.offset
+    const end = plaintextEnd + TAG_BYTES
+    const header = this.#header
+    header.keyPhase = this.#keys.phaseBit
+    header.lengthBytes = end - at
+    const { remoteCid } = this.#ids
+    header.cidLow = remoteCid[0]
+    header.cidHigh = remoteCid[1]
+    header.packetNumber = this.#recovery.nextPacketNumber
+    writeHeader(view, header, at)
+    this.#recovery.log?.packetSent(nowMs, out.subarray(at, end), plaintextEnd - at)
+    this.#keys.seal(out, at, plaintextEnd)
+    view.setUint32(at + 12, packetCrc(out, at, end, this.crc), true)
+    return end - at
   }
 
   buildClose(
@@ -160,13 +189,13 @@ export class PacketBuilder {
     close: { code: number; reason: string; application: boolean },
     nowMs: number,
   ): number {
-    const writer = this.#writerFor(into.out, HELLO_BYTES_MIN)
+    const writer = this.#writerFor(into, HELLO_BYTES_MIN)
     const reason = Buffer.from(close.reason).subarray(0, REASON_BYTES_MAX)
     writer.u8(close.application ? FRAME.closeApplication : FRAME.closeTransport)
     writer.varint(close.code)
     if (!close.application) writer.varint(0)
     writer.u16(reason.length)
     writer.raw(reason)
-    return this.#wrap(into, writer.offset, nowMs)
+    return this.#wrap(into, nowMs)
   }
 }

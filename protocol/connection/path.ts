@@ -3,7 +3,6 @@
 // RFC 9000 §9: whoever authenticates may move (mostly its NAT forgets, and it gets another port).
 // We answer to the new address at once, but send it at most three times what came from there until
 // it has echoed a challenge; when it does not, the old address holds again.
-import type { Cid } from '../handshake/messages.ts'
 import type { Address } from '../types.ts'
 
 const CHALLENGE_BYTES = 8
@@ -12,12 +11,13 @@ const CHALLENGES_MAX = 3
 /** A packet with a challenge, and a little more. */
 const ANSWER_BYTES_MIN = 64
 
-/** How a packet came. */
+/** How a packet came. Reused from packet to packet. */
 export interface Arrival {
   readonly packetNumber: number
   readonly from: Address
   /** Which of our CIDs it was addressed to. */
-  readonly dcid: Cid
+  readonly cidLow: number
+  readonly cidHigh: number
 }
 
 interface Moved {
@@ -47,14 +47,17 @@ export class Path {
    * handshake is confirmed nobody moves. True when the peer has moved. */
   handleArrival(
     { packetNumber, from }: Arrival,
-    on: { nowMs: number; lengthBytes: number; isConfirmed: boolean; ptoMs: number },
+    nowMs: number,
+    lengthBytes: number,
+    isConfirmed: boolean,
+    ptoMs: number,
   ): boolean {
     const isNewest = packetNumber > this.#largestReceived
     if (isNewest) this.#largestReceived = packetNumber
-    const hasMoved = isNewest && on.isConfirmed && !this.#isAt(from)
-    if (hasMoved) this.#move(on.nowMs, from, on.ptoMs)
+    const hasMoved = isNewest && isConfirmed && !this.#isAt(from)
+    if (hasMoved) this.#move(nowMs, from, ptoMs)
     if (this.#moved && this.#isAt(from)) {
-      this.#moved.budgetBytes += UNPROVEN_FACTOR * on.lengthBytes
+      this.#moved.budgetBytes += UNPROVEN_FACTOR * lengthBytes
     }
     return hasMoved
   }

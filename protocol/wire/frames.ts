@@ -80,7 +80,7 @@ export function parseFrames(
   end: number,
   sink: FrameSink,
 ): string | null {
-  const reader = new FrameReader(bytes, start, end)
+  reader.begin(bytes, start, end)
   while (reader.offset < end) {
     const type = bytes[reader.offset++] as number
     const defect = parseFrame(reader, type, sink)
@@ -232,14 +232,22 @@ function readCold(r: FrameReader, type: number, sink: FrameSink): (() => void) |
 
 /** Reads fields; past the end it yields zeros and sets `failed`, so callers check once. */
 export class FrameReader {
-  readonly bytes: Buffer
+  bytes: Buffer
   offset: number
-  readonly end: number
+  end: number
   failed = false
   constructor(bytes: Buffer, start: number, end: number) {
     this.bytes = bytes
     this.offset = start
     this.end = end
+  }
+
+  /** The same reader for other bytes. */
+  begin(bytes: Buffer, start: number, end: number): void {
+    this.bytes = bytes
+    this.offset = start
+    this.end = end
+    this.failed = false
   }
 
   /** Where `length` bytes begin, after stepping over them. */
@@ -294,9 +302,12 @@ export class FrameReader {
   }
 }
 
+/** One for all: sinks do not parse frames themselves. */
+const reader = new FrameReader(Buffer.alloc(0), 0, 0)
+
 /** Writes fields; callers make sure first that they fit. */
 export class FrameWriter {
-  readonly bytes: Buffer
+  bytes: Buffer
   offset = 0
   end = 0
   constructor(bytes: Buffer) {
@@ -327,6 +338,14 @@ export class FrameWriter {
     if (value < 2 ** 6) this.u8(value)
     else if (value < 2 ** 14) this.offset = this.bytes.writeUInt16BE(0x4000 | value, this.offset)
     else this.offset = this.bytes.writeUInt32BE(0x80000000 + value, this.offset)
+  }
+
+  /** All of a STREAM frame but its bytes. */
+  streamHead(id: number, offset: number, lengthBytes: number, fin: boolean): void {
+    this.u8(fin ? FRAME.streamFin : FRAME.stream)
+    this.u32(id)
+    this.u48(offset)
+    this.u16(lengthBytes)
   }
 
   raw(bytes: Uint8Array): void {

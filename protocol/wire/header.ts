@@ -58,13 +58,13 @@ export function readHeader(
   return out.lengthBytes >= HEADER_BYTES + TAG_BYTES && offset + out.lengthBytes <= end
 }
 
-/** Writes all header fields but the checksum. */
-export function writeHeader(bytes: DataView, header: Omit<PacketHeader, 'crc'>): void {
-  bytes.setUint8(0, MAGIC)
-  bytes.setUint8(1, (header.version << 5) | (header.type << 1) | header.keyPhase)
-  bytes.setUint16(2, header.lengthBytes, true)
-  bytes.setUint32(4, header.cidLow, true)
-  bytes.setUint32(8, header.cidHigh, true)
-  bytes.setUint32(16, Math.floor(header.packetNumber / 2 ** 32), false)
-  bytes.setUint32(20, header.packetNumber >>> 0, false)
+/** Writes all header fields but the checksum, at `at`. */
+export function writeHeader(bytes: DataView, header: Omit<PacketHeader, 'crc'>, at = 0): void {
+  bytes.setUint8(at, MAGIC)
+  bytes.setUint8(at + 1, (header.version << 5) | (header.type << 1) | header.keyPhase)
+  bytes.setUint16(at + 2, header.lengthBytes, true)
+  bytes.setUint32(at + 4, header.cidLow, true)
+  bytes.setUint32(at + 8, header.cidHigh, true)
+  bytes.setUint32(at + 16, Math.floor(header.packetNumber / 2 ** 32), false)
+  bytes.setUint32(at + 20, header.packetNumber >>> 0, false)
 }

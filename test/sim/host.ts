@@ -20,6 +20,8 @@ export interface HostOptions {
   /** The network's answer to the n-th send: true is EAGAIN, and room again after `eagainMs`. */
   eagain: ((index: number) => boolean) | null
   eagainMs: number
+  /** Equal datagrams that the socket takes in one call. */
+  trainSegmentsMax: number
 }
 
 export const PLAIN_HOST: HostOptions = {
@@ -28,6 +30,7 @@ export const PLAIN_HOST: HostOptions = {
   receiveBufferBytes: 8 * 1024 * 1024,
   eagain: null,
   eagainMs: 2,
+  trainSegmentsMax: 64,
 }
 
 interface PendingTimer extends Timer {
@@ -82,10 +85,10 @@ export class Host {
     }
     this.port = {
       local: address,
-      trainSegmentsMax: 1,
+      trainSegmentsMax: this.options.trainSegmentsMax,
       onDatagram: null,
       onWritable: null,
-      send: (bytes, to) => this.#sendDatagram(bytes, to),
+      send: (bytes, to, segmentBytes) => this.#sendTrain(bytes, to, segmentBytes),
       close: () => {
         this.kill()
         return Promise.resolve()
@@ -118,7 +121,7 @@ export class Host {
     this.#timers = []
   }
 
-  #sendDatagram(bytes: Uint8Array, to: Address): boolean {
+  #sendTrain(bytes: Uint8Array, to: Address, segmentBytes: number): boolean {
     if (this.#isDead) return true
     if (this.#isBlocked) return false
     const index = this.counts.sends++
@@ -131,7 +134,9 @@ export class Host {
       })
       return false
     }
-    this.#send(bytes.slice(), to)
+    for (let at = 0; at < bytes.length; at += segmentBytes) {
+      this.#send(new Uint8Array(bytes.subarray(at, at + segmentBytes)), to)
+    }
     return true
   }
 
@@ -171,7 +176,10 @@ export class Host {
     this.#runTimers()
     for (const { bytes, from } of this.#inbox.splice(0, RECEIVE_BATCH)) {
       this.#inboxBytes -= bytes.length
-      this.port.onDatagram?.(bytes, from)
+      // The socket's memory is used again: whoever kept a view of it finds rubbish there.
+      const lent = new Uint8Array(bytes)
+      this.port.onDatagram?.(lent, from)
+      lent.fill(0xee)
     }
     const deferred = this.#deferred
     this.#deferred = []

@@ -1,0 +1,105 @@
+// protocol/connection/sender.ts — may we send now, and what: an ACK, a probe, data?
+import type { AckState } from './ack-state.ts'
+import type { ControlFrames } from './control-frames.ts'
+import { Pacer } from './pacer.ts'
+import type { PacketBuilder, Target, Wish } from './packet-builder.ts'
+import type { Path } from './path.ts'
+import type { Recovery } from './recovery.ts'
+import type { Streams } from './streams.ts'
+
+const PROBES_PER_PTO = 2
+
+export interface SenderParts {
+  readonly streams: Streams
+  readonly acks: AckState
+  readonly control: ControlFrames
+  readonly recovery: Recovery
+  readonly path: Path
+  readonly builder: PacketBuilder
+}
+
+/** Window, pacer, path and what is owed, asked before each packet. */
+export class Sender {
+  /** Datagrams are no longer than this. */
+  mtuBytes: number
+  /** The window, not the application, was what held us back. */
+  isLimited = false
+  readonly #parts: SenderParts
+  readonly #pacer = new Pacer()
+  #probes = 0
+  /** Reused from packet to packet. */
+  readonly #wish: Wish = { nowMs: 0, isProbe: false, mayData: false, sizeBytesMax: 0 }
+
+  constructor(mtuBytes: number, parts: SenderParts) {
+    this.mtuBytes = mtuBytes
+    this.#parts = parts
+  }
+
+  /** The peer owes an answer and has not given it. */
+  probe(): void {
+    this.#probes = PROBES_PER_PTO
+  }
+
+  /** Window or round trip have changed. */
+  handleAck(): void {
+    const { congestion, rtt } = this.#parts.recovery
+    this.#pacer.update({
+      windowBytes: congestion.windowBytes,
+      rttMs: rtt.smoothedMs,
+      isSlowStart: congestion.isSlowStart,
+      segmentBytes: this.mtuBytes,
+    })
+  }
+
+  handleElicitingSent(lengthBytes: number): void {
+    this.#pacer.handleSent(lengthBytes)
+  }
+
+  get #hasStreamData(): boolean {
+    const { scheduler, isStarved } = this.#parts.streams
+    return !scheduler.isEmpty && !isStarved
+  }
+
+  get #hasWindow(): boolean {
+    const { inFlightBytes, congestion } = this.#parts.recovery
+    return inFlightBytes + this.mtuBytes <= congestion.windowBytes
+  }
+
+  /** When there may be more to send; Infinity when only an event can bring it. */
+  pollTimeout(nowMs: number): number {
+    const mayData = this.#hasWindow && this.#parts.path.mayAnswer
+    return this.#hasStreamData && mayData ? this.#pacer.releaseMs(nowMs) : Number.POSITIVE_INFINITY
+  }
+
+  /** A train may follow a packet of this length: it is as long as they get. */
+  isFull(lengthBytes: number): boolean {
+    return lengthBytes === this.mtuBytes
+  }
+
+  /**
+   * Builds one packet at `into.at`; its length, or 0 when there is nothing to send now. In a train
+   * behind a packet of `segmentBytes` no packet is longer, and probes wait: they travel alone.
+   */
+  build(nowMs: number, into: Target, segmentBytes: number): number {
+    const { acks, control, path, builder } = this.#parts
+    const isProbe = this.#probes > 0
+    if (isProbe && into.at > 0) return 0
+    const hasWindow = this.#hasWindow
+    const hasStreamData = this.#hasStreamData
+    const mayData = isProbe || (hasWindow && this.#pacer.maySend(nowMs))
+    if (hasStreamData && !hasWindow) this.isLimited = true
+    const wants = control.isOwed || (mayData && hasStreamData) || isProbe
+    if (!wants && !acks.isDue(nowMs)) {
+      if (!hasStreamData) this.isLimited = false
+      return 0
+    }
+    const wish = this.#wish
+    wish.nowMs = nowMs
+    wish.isProbe = isProbe
+    wish.mayData = mayData
+    wish.sizeBytesMax = Math.min(this.mtuBytes, path.roomBytes, segmentBytes)
+    const length = builder.buildData(into, wish)
+    if (isProbe) this.#probes -= 1
+    return length
+  }
+}
