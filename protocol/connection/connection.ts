@@ -19,7 +19,7 @@ import { Fates } from './fates.ts'
 import { FrameInbox, type InboxHost } from './frame-inbox.ts'
 import { ConnectionKeys, type KeyLog } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { CLOSE_CODE, SILENT_PACKETS_MAX } from './limits.ts'
+import { CLOSE_CODE } from './limits.ts'
 import { Liveness } from './liveness.ts'
 import { PacketBuilder, type Target } from './packet-builder.ts'
 import { type Arrival, Path } from './path.ts'
@@ -63,8 +63,6 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   readonly #keys: ConnectionKeys
   readonly #liveness: Liveness
   #nowMs = 0
-  /** Packets sent since the last that obliged the peer to an ACK. */
-  #silentPackets = 0
   readonly #fates: Fates
   readonly #inbox: FrameInbox
   readonly #builder: PacketBuilder
@@ -240,20 +238,6 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     }
     this.#keys.handleAcked(ranges[1] as number)
     this.#sender.handleAck()
-    this.#tuneAcks()
-  }
-
-  /** Once the rate is found, fewer ACKs do; how late they may come is part of every timeout. */
-  #tuneAcks(): void {
-    const { congestion, rtt, packetThreshold } = this.recovery
-    if (congestion.isSlowStart) return
-    this.#ackFrequency.update({
-      windowBytes: congestion.windowBytes,
-      segmentBytes: this.#sender.mtuBytes,
-      rttMs: rtt.smoothedMs,
-      packetThreshold,
-    })
-    this.recovery.peerAckDelayMsMax = this.#ackFrequency.peersDelayMsMax
   }
 
   handleClose(application: boolean, code: number, reason: string): void {
@@ -402,9 +386,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#counts.bytesSent += length
     if (frames && !this.recovery.hasElicitingInFlight) this.#liveness.handleAsked(this.#nowMs)
     this.recovery.handleSent(this.#nowMs, length, frames)
-    if (frames) this.#sender.handleElicitingSent(length)
-    this.#silentPackets = frames ? 0 : this.#silentPackets + 1
-    if (this.#silentPackets >= SILENT_PACKETS_MAX) this.#control.ping = true
+    this.#sender.handleSent(length, frames !== null)
     if (this.recovery.isExhausted) this.fail(CLOSE_CODE.internal, 'out of packet numbers')
     return length
   }

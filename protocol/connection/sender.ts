@@ -1,6 +1,8 @@
 // protocol/connection/sender.ts — may we send now, and what: an ACK, a probe, data?
+import type { AckFrequency } from './ack-frequency.ts'
 import type { AckState } from './ack-state.ts'
 import type { ControlFrames } from './control-frames.ts'
+import { SILENT_PACKETS_MAX } from './limits.ts'
 import { Pacer } from './pacer.ts'
 import type { PacketBuilder, Target, Wish } from './packet-builder.ts'
 import type { Path } from './path.ts'
@@ -12,6 +14,7 @@ const PROBES_PER_PTO = 2
 export interface SenderParts {
   readonly streams: Streams
   readonly acks: AckState
+  readonly ackFrequency: AckFrequency
   readonly control: ControlFrames
   readonly recovery: Recovery
   readonly path: Path
@@ -27,6 +30,8 @@ export class Sender {
   readonly #parts: SenderParts
   readonly #pacer = new Pacer()
   #probes = 0
+  /** Packets sent since the last that obliged the peer to an ACK. */
+  #silentPackets = 0
   /** Reused from packet to packet. */
   readonly #wish: Wish = { nowMs: 0, isProbe: false, mayData: false, sizeBytesMax: 0 }
 
@@ -49,10 +54,25 @@ export class Sender {
       isSlowStart: congestion.isSlowStart,
       segmentBytes: this.mtuBytes,
     })
+    if (!congestion.isSlowStart) this.#tuneAcks()
   }
 
-  handleElicitingSent(lengthBytes: number): void {
-    this.#pacer.handleSent(lengthBytes)
+  /** Once the rate is found, fewer ACKs do; how late they may come is part of every timeout. */
+  #tuneAcks(): void {
+    const { recovery, ackFrequency } = this.#parts
+    ackFrequency.update({
+      windowBytes: recovery.congestion.windowBytes,
+      segmentBytes: this.mtuBytes,
+      rttMs: recovery.rtt.smoothedMs,
+      packetThreshold: recovery.packetThreshold,
+    })
+    recovery.peerAckDelayMsMax = ackFrequency.peersDelayMsMax
+  }
+
+  handleSent(lengthBytes: number, isEliciting: boolean): void {
+    if (isEliciting) this.#pacer.handleSent(lengthBytes)
+    this.#silentPackets = isEliciting ? 0 : this.#silentPackets + 1
+    if (this.#silentPackets >= SILENT_PACKETS_MAX) this.#parts.control.ping = true
   }
 
   get #hasStreamData(): boolean {
