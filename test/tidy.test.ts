@@ -18,9 +18,10 @@ const RULES: readonly [who: string, ...whom: string[]][] = [
   ['protocol/'],
   ['src/errors.ts'],
   ['src/messages.ts'],
-  ['src/identity/', 'src/errors.ts', 'src/messages.ts'],
+  ['src/perf-key.ts'],
+  ['src/identity/', 'src/errors.ts', 'src/messages.ts', 'src/perf-key.ts'],
   ['src/rpc/', 'protocol/', 'src/errors.ts', 'src/messages.ts'],
-  ['src/perf/', 'protocol/'],
+  ['src/perf/', 'protocol/', 'src/errors.ts', 'src/perf-key.ts'],
   ['src/chunk/', 'src/errors.ts'],
   ...['manager', 'server', 'client'].map((part): [string, ...string[]] => [
     `src/${part}/`,

@@ -9,6 +9,7 @@
 // key (another manager has taken over). A chain is all directories of a generation, oldest first:
 // the first is signed by the recovery key, so whoever knows that key can check the whole of it.
 import { HoldfastError } from '../errors.ts'
+import { PERF_PUBLIC_KEY } from '../perf-key.ts'
 import { FieldReader, FieldWriter } from './byte-fields.ts'
 import { isSealedBy, SIGNATURE_BYTES, type SigningKey } from './signing.ts'
 
@@ -67,6 +68,7 @@ export function decodeDirectory(bytes: Uint8Array): Directory | null {
   const signingKeys = Array.from({ length: count }, () => fields.hex(32))
   fields.raw(SIGNATURE_BYTES)
   if (!fields.isAtEnd) return null
+  if (managerKey === PERF_PUBLIC_KEY || successorKey === PERF_PUBLIC_KEY) return null
   const keys = { managerKey, successorKey, recoveryKey, signingKeys }
   return { clusterId, generation, sequence, ...keys, signer }
 }

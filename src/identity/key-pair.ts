@@ -1,6 +1,7 @@
 // src/identity/key-pair.ts — where does a node keep the key that says who it is?
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { HoldfastError } from '../errors.ts'
+import { PERF_SECRET_KEY } from '../perf-key.ts'
 import { readPrivate } from './private-file.ts'
 import { createWhole, replaceWhole } from './whole-file.ts'
 
@@ -42,7 +43,12 @@ async function readKey(path: string): Promise<KeyPair | null> {
     const detail = `${path} is no key file; restore it from a copy, or remove it to make a new key`
     throw new HoldfastError('BAD_FILE', detail)
   }
-  return keyPairFrom(Buffer.from(hex, 'hex'))
+  const secretKey = Buffer.from(hex, 'hex')
+  if (secretKey.equals(PERF_SECRET_KEY)) {
+    const detail = `${path} holds the key of holdfast perf, which everybody has`
+    throw new HoldfastError('BAD_FILE', `${detail}; remove it to make a new key`)
+  }
+  return keyPairFrom(secretKey)
 }
 
 /** The pair of a secret key of 32 bytes. */

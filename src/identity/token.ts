@@ -7,6 +7,7 @@
 // The manager's key authenticates the manager to the joining node, the signature the token to the
 // manager. Whoever has the token can use it, once.
 import { HoldfastError } from '../errors.ts'
+import { PERF_PUBLIC_KEY } from '../perf-key.ts'
 import { FieldReader, FieldWriter } from './byte-fields.ts'
 import { bitsOf, type Role, rolesOf } from './certificate.ts'
 import { isSealedBy, SIGNATURE_BYTES, type SigningKey } from './signing.ts'
@@ -69,6 +70,7 @@ export function decodeToken(text: string): Token {
   const tokenId = fields.hex(16)
   fields.raw(SIGNATURE_BYTES)
   if (!fields.isAtEnd || !roles || host === '' || port === 0) return refuse()
+  if (managerKey === PERF_PUBLIC_KEY) return refuse()
   if (!isSealedBy(signingKey, 'token', sealed)) return refuse()
   const keys = { clusterId, managerKey, signingKey }
   return { ...keys, host, port, roles, number, notAfterMs, tokenId }

@@ -15,6 +15,7 @@ import { decodeGrant, type Grant, signGrant } from '../../src/identity/grant.ts'
 import { decodeRevocations, signRevocations } from '../../src/identity/revocations.ts'
 import { type Domain, isSealedBy, newSeed, SigningKey } from '../../src/identity/signing.ts'
 import { decodeToken, signToken, type Token } from '../../src/identity/token.ts'
+import { PERF_PUBLIC_KEY } from '../../src/perf-key.ts'
 import { codeOf } from '../support/code-of.ts'
 import { TestAuthority } from '../support/test-authority.ts'
 
@@ -186,6 +187,12 @@ test('what is signed in one domain, or by another key, counts in no other', () =
   }
   assert.not.ok(isSealedBy('00'.repeat(32), 'grant', authority.key.seal('grant', body)))
   assert.not.ok(isSealedBy('ff'.repeat(32), 'grant', authority.key.seal('grant', body)))
+})
+
+test('a token that names the key everybody has as its manager is refused', async () => {
+  const token = fc.sample(tokens, { seed, numRuns: 1 })[0]!
+  const words = signToken({ ...token, managerKey: PERF_PUBLIC_KEY }, authority.key)
+  assert.is(await codeOf(() => decodeToken(words)), 'TOKEN_REFUSED')
 })
 
 test('Ed25519 as in RFC 8032 §7.1: the public key of the first vector', () => {

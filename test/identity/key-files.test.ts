@@ -1,12 +1,13 @@
 // test/identity/key-files.test.ts — can others read a key, or two processes share a folder?
 import { createPrivateKey, createPublicKey, diffieHellman, type KeyObject } from 'node:crypto'
-import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { lockFolder } from '../../src/identity/index.ts'
 import { keyPairFrom, loadOrCreateKeyPair } from '../../src/identity/key-pair.ts'
+import { PERF_PUBLIC_KEY, PERF_SECRET_KEY } from '../../src/perf-key.ts'
 import { codeOf } from '../support/code-of.ts'
 
 const test = suite<{ folder: string }>('identity: key files and locks')
@@ -29,6 +30,18 @@ test('a node keeps its key, and nobody else can read it', async ({ folder }) => 
   await chmod(path, 0o600)
   await writeFile(path, 'rubbish')
   assert.is(await codeOf(() => loadOrCreateKeyPair(path)), 'BAD_FILE')
+})
+
+test('a node whose key file holds the key that everybody has does not start', async ({
+  folder,
+}) => {
+  const path = join(folder, 'node.key')
+  await loadOrCreateKeyPair(path)
+  const [head] = (await readFile(path, 'utf8')).split('\n')
+  await writeFile(path, `${head}\n${Buffer.from(PERF_SECRET_KEY).toString('hex')}\n`)
+  assert.is(await codeOf(() => loadOrCreateKeyPair(path)), 'BAD_FILE')
+  const { publicKey } = keyPairFrom(PERF_SECRET_KEY)
+  assert.is(Buffer.from(publicKey).toString('hex'), PERF_PUBLIC_KEY)
 })
 
 test('a public key is what X25519 makes of the secret and the base point (RFC 7748 §6.1)', () => {

@@ -1,10 +1,15 @@
 // test/identity/permissions.test.ts — can anybody send what is not theirs to send?
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { ROLES } from '../../src/identity/certificate.ts'
+import { keyPairFrom } from '../../src/identity/key-pair.ts'
+import { PERMISSIONS } from '../../src/identity/permissions.ts'
+import { PERF_SECRET_KEY } from '../../src/perf-key.ts'
 import { Stage } from '../manager/support/stage.ts'
 import { authority, identityOf } from '../server/support/cast.ts'
 import { World } from '../server/support/world.ts'
 import { differences, METHODS, rolesOf, SENDERS, send, verdictOf } from '../support/role-table.ts'
+import { TestAuthority } from '../support/test-authority.ts'
 
 const test = suite('identity: who may send what')
 
@@ -55,6 +60,28 @@ test("another node's certificate is of no use", async () => {
   const session = await world.dial(thief, 1)
   assert.is(await world.clock.until(send(session, 'blob.replicate')), 'NOT_ALLOWED')
   await world.close()
+})
+
+test('the key that everybody has opens no door, not even with a certificate that holds', async () => {
+  const { publicKey, secretKey } = keyPairFrom(PERF_SECRET_KEY)
+  const stage = await Stage.open(2)
+  const shown = stage.signer.certificate(publicKey, { roles: [...ROLES] })
+  for (const method of METHODS.filter((name) => PERMISSIONS[name].at === 'manager')) {
+    const session = await stage.dial(publicKey, shown)
+    assert.is(await stage.clock.until(send(session, method)), 'REVOKED', method)
+  }
+  await stage.close()
+
+  const world = await World.open(1)
+  const certificate = authority.certificate(publicKey, { roles: [...ROLES] })
+  const session = await world.dial({ publicKey, secretKey, certificate }, 1)
+  assert.is(await world.clock.until(send(session, 'blob.store')), 'REVOKED')
+  await world.clock.pass(5_000)
+  assert.not(session.isOpen, 'and is shown out')
+  await world.close()
+
+  const manager = new TestAuthority({ clusterId: 'aa'.repeat(16), managerKey: publicKey })
+  assert.throws(() => manager.trust(), /BAD_FILE/, 'no manager has it')
 })
 
 test('a flood of refusals does not fill the log', async () => {
