@@ -55,7 +55,6 @@ test('the rules below look at something', () => {
   assert.ok(shipped.length > 100, `${shipped.length} files`)
   assert.ok(sources.some(({ imports }) => imports.includes('blessed')))
   for (const [who] of RULES) {
-    if (who === 'src/perf/') continue // comes with the measuring of links
     assert.ok(
       sources.some(({ path }) => path.startsWith(who)),
       `${who} is gone`,

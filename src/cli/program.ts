@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import packageFile from '../../package.json' with { type: 'json' }
 import { HoldfastError } from '../errors.ts'
+import { definePerf } from './commands/perf-commands.ts'
 import type { Output } from './output.ts'
 import { type CommonOptions, type Settings, settle } from './settings.ts'
 
@@ -51,6 +52,7 @@ export function buildProgram(output: Output, run: Run): Command {
   nodeCommands(command, output)
   clientCommands(command, output)
   operatorCommands(command, output)
+  definePerf(program, output, run)
   return program
 }
 

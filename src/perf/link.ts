@@ -1,0 +1,22 @@
+// src/perf/link.ts — what do the counters of a connection say about the link?
+import type { SessionStats } from '../../protocol/index.ts'
+import type { LinkFigures } from './control.ts'
+
+const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0)
+
+/** Before the first sample the least is infinite. */
+const finite = (ms: number): number => (Number.isFinite(ms) ? ms : 0)
+
+export function linkFigures(stats: SessionStats): LinkFigures {
+  const lost = Math.max(0, stats.packetsLost - stats.spuriousLosses)
+  return {
+    rttMs: finite(stats.rttMs),
+    minRttMs: finite(stats.minRttMs),
+    lossRate: share(lost, stats.packetsSent),
+    retransmitRate: share(stats.bytesRetransmitted, stats.bytesSent),
+    mtuBytes: stats.mtuBytes,
+    limitedBy: 'unknown',
+    wireBytesSent: stats.bytesSent,
+    wireBytesReceived: stats.bytesReceived,
+  }
+}
