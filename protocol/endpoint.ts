@@ -1,6 +1,7 @@
 // protocol/endpoint.ts — how does a program open a socket, dial peers and accept them?
 import { isIP } from 'node:net'
 import { systemClock, systemRandom } from './clock.ts'
+import type { CongestionName } from './congestion/controller.ts'
 import type {
   Connection,
   Endpoint,
@@ -48,6 +49,8 @@ export interface CreateEndpointOptions {
    * that is bound to it, what Ethernet takes for others. */
   readonly mtuBytes?: number
   readonly limits?: Partial<TransportLimits>
+  /** Which algorithm keeps the network from being overrun. Default 'bbr'. */
+  readonly congestion?: CongestionName
   /** Keeps a record of every connection in a folder, see docs/debugging.md. */
   readonly qlog?: QlogSettings | undefined
   /** Appends the keys of every connection to a file that only its owner can read. */

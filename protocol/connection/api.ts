@@ -7,6 +7,7 @@
 //   3. pollEvent() until null, acting on each (reading and writing streams)
 //   4. pollTransmit(now, out) until false, sending `out.bytes[0, out.lengthBytes)` to `out.to`
 //   5. arm one timer for pollTimeout()
+import type { CongestionName } from '../congestion/controller.ts'
 import type { Suite } from '../protection/suite.ts'
 import type { TransportLog } from '../qlog/log.ts'
 import type {
@@ -118,7 +119,8 @@ export interface EndpointOptions {
   /** How many equal datagrams the port sends in one call. Default 1: no trains. */
   readonly trainSegmentsMax?: number
   readonly limits?: Partial<TransportLimits>
-  readonly congestion?: 'newreno'
+  /** Default 'bbr'. */
+  readonly congestion?: CongestionName
   /** Ciphers, the preferred one first. Default: all that this machine is good at. */
   readonly suites?: readonly Suite[]
   /** New keys after so many packets, if that is sooner than the suite asks for. */

@@ -2,6 +2,9 @@
 //
 // Inputs: handlePacket, handleTimeout, the application's calls. Outputs: pollTransmit, pollTimeout,
 // events. No clock, no socket. RFC 9000 and 9002 in shape; protocol/README.md has the bytes.
+
+import { chooseCongestion } from '../congestion/choose.ts'
+import type { CongestionName } from '../congestion/controller.ts'
 import type { Cid } from '../handshake/messages.ts'
 import type { Payload } from '../handshake/payload.ts'
 import type { Suite } from '../protection/suite.ts'
@@ -11,7 +14,6 @@ import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
 import { AckFrequency } from './ack-frequency.ts'
 import { AckState } from './ack-state.ts'
 import type { Connection, EndpointEvent, TransportLimits } from './api.ts'
-import { NewReno } from './congestion.ts'
 import { type CidRegistry, ConnectionIds } from './connection-ids.ts'
 import { ControlFrames } from './control-frames.ts'
 import { Counters } from './counters.ts'
@@ -38,6 +40,7 @@ export interface ConnectionOptions {
   readonly cids: CidRegistry
   readonly limits: TransportLimits
   readonly mtuBytes: number
+  readonly congestion: CongestionName
   readonly packetsPerKeyMax: number
   readonly random: (lengthBytes: number) => Uint8Array
   /** A random whole number in [0, below). */
@@ -83,7 +86,9 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
       options.emit({ type: 'closed', connection: this, error, reason })
     })
     const { randomBelow, mtuBytes } = options
-    this.recovery = new Recovery(randomBelow(FIRST_PACKET_NUMBER_MAX), new NewReno(mtuBytes))
+    const begin = { nowMs, segmentBytes: mtuBytes, randomBelow }
+    const congestion = chooseCongestion(options.congestion, begin)
+    this.recovery = new Recovery(randomBelow(FIRST_PACKET_NUMBER_MAX), congestion)
     this.streams = new Streams(this.isInitiator, options.limits, this)
     this.#path = new Path(options.remote, options.random)
     this.ids = new ConnectionIds(options.cids, options.localCid)
@@ -138,8 +143,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   ): void {
     this.peer = peer
     this.ids.establish(remoteCid, resetToken)
-    this.#sender.mtuBytes = Math.min(this.#sender.mtuBytes, theirs.mtuBytes)
-    this.recovery.congestion.setSegmentBytes(this.#sender.mtuBytes)
+    this.#sender.setMtu(Math.min(this.#sender.mtuBytes, theirs.mtuBytes))
     this.#liveness.establish(nowMs, theirs.idleTimeoutMs)
     this.#builder.crc = theirs.crc
     this.#ackFrequency.establish(theirs.ackDelayMsMax)
@@ -231,7 +235,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   }
 
   handleAckFrame(ranges: Float64Array, count: number, delayUs: number): void {
-    const ack = { ranges, count, delayMs: delayUs / 1000, limited: this.#sender.isLimited }
+    const ack = { ranges, count, delayMs: delayUs / 1000 }
     if (!this.recovery.handleAck(this.#nowMs, ack, this.#fates)) {
       this.fail(CLOSE_CODE.protocol, 'ACK of a packet that was never sent')
       return
@@ -251,7 +255,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
 
   /** The peer is proven to be on another machine: what was learnt is of the old path. */
   handleNewPath(): void {
-    this.recovery.handleNewPath(this.#sender.mtuBytes)
+    this.recovery.handleNewPath(this.#nowMs, this.#sender.mtuBytes)
   }
 
   // — StreamsHost —

@@ -136,6 +136,7 @@ export class EndpointCore implements Endpoint {
       cids: this.#registryFor(() => connection),
       limits: this.limits,
       mtuBytes: this.mtuBytes,
+      congestion: this.options.congestion ?? 'bbr',
       packetsPerKeyMax: this.options.packetsPerKeyMax ?? Number.POSITIVE_INFINITY,
       random: this.options.random,
       randomBelow: (below) => this.randomBelow(below),

@@ -1,8 +1,9 @@
 // protocol/connection/recovery.ts — which packets arrived, which are lost, when do we probe?
 // RFC 9002 with the adaptive thresholds of RFC 8985 (reo_wnd).
+import type { CongestionController } from '../congestion/controller.ts'
+import { RateSampler } from '../congestion/rate-sampler.ts'
 import type { ConnectionLog } from '../qlog/log.ts'
 import { PACKET_NUMBER_MAX } from '../wire/header.ts'
-import type { CongestionController } from './congestion.ts'
 import { GRANULARITY_MS, RttEstimator } from './rtt.ts'
 
 const NONE = 0
@@ -15,6 +16,7 @@ const PACKET_THRESHOLD = 3
 const REORDER_WINDOW_MAX = 8
 const CLEAN_RECOVERIES = 16
 const PERSISTENT_FLOOR_MS = 100
+const CAPACITY = 1024
 /** From the oldest number that is not settled to the next: what a peer without ACKs may cost. */
 const SPAN_MAX = 2 ** 18
 /** Losses that may yet turn out spurious are forgotten early where there are so many. */
@@ -37,6 +39,7 @@ export interface FrameFate {
 export class Recovery {
   readonly rtt = new RttEstimator()
   readonly congestion: CongestionController
+  readonly sampler = new RateSampler(CAPACITY)
   /** Null unless someone keeps a record of the connection. */
   log: ConnectionLog | null = null
   ptoCount = 0
@@ -52,18 +55,21 @@ export class Recovery {
   #next: number
   /** Nothing below it is in flight, so that nobody looks there again. */
   #oldest: number
-  #capacity = 1024
-  #sentMs = new Float64Array(1024)
-  #bytes = new Int32Array(1024)
-  #state = new Uint8Array(1024)
-  #frames: (SentFrame[] | null)[] = new Array(1024).fill(null)
+  #capacity = CAPACITY
+  #sentMs = new Float64Array(CAPACITY)
+  #bytes = new Int32Array(CAPACITY)
+  #state = new Uint8Array(CAPACITY)
+  /** Searches for the path's MTU: their loss says nothing of congestion. */
+  #isMtuProbe = new Uint8Array(CAPACITY)
+  #frames: (SentFrame[] | null)[] = new Array(CAPACITY).fill(null)
   #largestAcked = -1
-  #displacement = new Float64Array(1024)
+  #displacement = new Float64Array(CAPACITY)
   /** In which round of losses it was declared lost. */
-  #lostIn = new Uint32Array(1024)
+  #lostIn = new Uint32Array(CAPACITY)
   /** Where the run of acknowledged numbers that begins here ends: ACKs repeat themselves. */
-  #runEnd = new Float64Array(1024)
+  #runEnd = new Float64Array(CAPACITY)
   #elicitingInFlight = 0
+  #lastLost = -1
   #lossTimeMs = Number.POSITIVE_INFINITY
   #packetThreshold = PACKET_THRESHOLD
   #reorderWindow = 1
@@ -114,16 +120,27 @@ export class Recovery {
     this.#next += 1
   }
 
-  /** `frames` null: nothing that elicits an ACK; such packets are not tracked in flight. */
-  handleSent(nowMs: number, bytes: number, frames: SentFrame[] | null): void {
+  /** Before the first packet of a train or a single one: the path may have been idle. */
+  handleSending(nowMs: number): void {
+    const { sampler, inFlightBytes } = this
+    sampler.handleSending(nowMs, inFlightBytes)
+    if (inFlightBytes === 0) this.congestion.handleRestart(nowMs, sampler.isAppLimited)
+  }
+
+  /** `frames` null: nothing that elicits an ACK; such packets are not tracked in flight.
+   * `isMtuProbe`: larger than the path is known to take, so its loss tells nothing of congestion. */
+  handleSent(nowMs: number, bytes: number, frames: SentFrame[] | null, isMtuProbe = false): void {
     const index = this.#slot(this.#next)
     this.#sentMs[index] = nowMs
     this.#bytes[index] = bytes
     this.#state[index] = frames ? IN_FLIGHT : NONE
     this.#frames[index] = frames
+    this.#isMtuProbe[index] = isMtuProbe ? 1 : 0
     this.#runEnd[index] = 0
     if (frames) {
+      this.handleSending(nowMs)
       this.inFlightBytes += bytes
+      this.sampler.handleSent(index, this.inFlightBytes)
       this.#elicitingInFlight += 1
       this.lastElicitingSentMs = nowMs
     }
@@ -147,6 +164,8 @@ export class Recovery {
     this.#sentMs = move(this.#sentMs, new Float64Array(to))
     this.#bytes = move(this.#bytes, new Int32Array(to))
     this.#state = move(this.#state, new Uint8Array(to))
+    this.#isMtuProbe = move(this.#isMtuProbe, new Uint8Array(to))
+    this.sampler.grow(this.#first, this.#next)
     this.#displacement = move(this.#displacement, new Float64Array(to))
     this.#lostIn = move(this.#lostIn, new Uint32Array(to))
     this.#runEnd = move(this.#runEnd, new Float64Array(to))
@@ -157,14 +176,16 @@ export class Recovery {
   /** An ACK frame: [low, high] pairs, highest first. False: it acknowledges what was never sent. */
   handleAck(
     nowMs: number,
-    ack: { ranges: Float64Array; count: number; delayMs: number; limited: boolean },
+    ack: { ranges: Float64Array; count: number; delayMs: number },
     fate: FrameFate,
   ): boolean {
     const largest = ack.ranges[1] as number
     if (largest >= this.#next) return false
     let ackedBytes = 0
-    let newestSentMs = Number.NEGATIVE_INFINITY
+    let newest = -1
     let sampleMs = -1
+    const priorInFlightBytes = this.inFlightBytes
+    const priorLostBytes = this.sampler.lostBytes
     for (let i = 0; i < ack.count; i += 1) {
       const low = Math.max(ack.ranges[2 * i] as number, this.#first)
       const high = ack.ranges[2 * i + 1] as number
@@ -179,10 +200,10 @@ export class Recovery {
         const state = this.#state[index]
         if (state === IN_FLIGHT) {
           ackedBytes += this.#bytes[index] as number
-          newestSentMs = Math.max(newestSentMs, this.#sentMs[index] as number)
+          if (number > newest) newest = number
           if (number === largest) sampleMs = nowMs - (this.#sentMs[index] as number)
           this.#settle(index, fate)
-        } else if (state === LOST) this.#handleSpurious(index, fate)
+        } else if (state === LOST) this.#handleSpurious(nowMs, index, fate)
         else if (state === SKIPPED) return false
       }
       if (low < number) this.#runEnd[low % this.#capacity] = number
@@ -192,14 +213,30 @@ export class Recovery {
       this.rtt.handleSample(sampleMs, Math.min(ack.delayMs, this.peerAckDelayMsMax))
       if (this.#firstSampleMs > nowMs) this.#firstSampleMs = nowMs
     }
-    if (ackedBytes > 0) {
-      this.congestion.handleAck(ackedBytes, newestSentMs, ack.limited)
-      this.ptoCount = 0
-    }
+    this.sampler.deliveredBytes += ackedBytes
     this.#detectLost(nowMs, fate)
+    if (newest >= 0) {
+      this.ptoCount = 0
+      const { sample } = this.sampler
+      sample.ackedBytes = ackedBytes
+      sample.lostBytes = Math.max(0, this.sampler.lostBytes - priorLostBytes)
+      sample.priorInFlightBytes = priorInFlightBytes
+      this.#informCongestion(nowMs, newest % this.#capacity)
+    }
     this.#advance(nowMs)
     this.log?.metrics(nowMs, this)
     return true
+  }
+
+  #informCongestion(nowMs: number, newestIndex: number): void {
+    const { sampler, rtt, congestion } = this
+    const { sample } = sampler
+    sample.smoothedRttMs = rtt.smoothedMs
+    sample.minRttMs = rtt.minMs
+    sample.inFlightBytes = this.inFlightBytes
+    sampler.handleDelivered(nowMs, newestIndex, this.#sentMs[newestIndex] as number)
+    congestion.handleAck(sample)
+    if (congestion.isHoldingBack) sampler.markAppLimited(this.inFlightBytes)
   }
 
   #settle(index: number, fate: FrameFate): void {
@@ -213,9 +250,10 @@ export class Recovery {
   }
 
   /** Declared lost, and now acknowledged: we were too quick. Wait longer from here on. */
-  #handleSpurious(index: number, fate: FrameFate): void {
+  #handleSpurious(nowMs: number, index: number, fate: FrameFate): void {
     this.#state[index] = ACKED
     this.spuriousLosses += 1
+    if (this.#isMtuProbe[index] === 0) this.sampler.handleSpurious(this.#bytes[index] as number)
     this.#reorderSeen = true
     const displacement = this.#displacement[index] as number
     const flight = Math.max(this.#next - this.#first, 2 * PACKET_THRESHOLD)
@@ -229,7 +267,7 @@ export class Recovery {
     this.#silentSinceMs = Number.POSITIVE_INFINITY
     if ((this.#lostIn[index] as number) < this.#episodeRound) return
     this.#episodeLost -= 1
-    if (this.#episodeLost === 0) this.congestion.undo()
+    if (this.#episodeLost === 0) this.congestion.undo(nowMs)
   }
 
   /** Packets are sent in order of time, so the first one that is not lost ends the search. */
@@ -261,14 +299,20 @@ export class Recovery {
       this.#lostIn[index] = this.#lossRound + 1
       this.inFlightBytes -= this.#bytes[index] as number
       this.#elicitingInFlight -= 1
+      this.packetsLost += 1
+      const frames = this.#frames[index]
+      if (frames) for (const frame of frames) fate.handleFrameLost(frame)
+      if (this.#isMtuProbe[index] === 1) continue
       count += 1
       newestSentMs = sentMs
+      const lost = this.sampler.describeLost(index, this.#bytes[index] as number, sentMs)
+      lost.beginsRun = this.#oldest - 1 !== this.#lastLost
+      this.#lastLost = this.#oldest
+      this.congestion.handlePacketLost(nowMs, lost)
       if (sentMs >= this.#firstSampleMs && sentMs < this.#silentSinceMs) {
         this.#silentSinceMs = sentMs
       }
       isPersistent ||= sentMs - this.#silentSinceMs > this.#persistentMs
-      const frames = this.#frames[index]
-      if (frames) for (const frame of frames) fate.handleFrameLost(frame)
     }
     if (count > 0) this.#handleLosses(nowMs, { count, newestSentMs, isPersistent })
   }
@@ -284,7 +328,6 @@ export class Recovery {
     nowMs: number,
     lost: { count: number; newestSentMs: number; isPersistent: boolean },
   ): void {
-    this.packetsLost += lost.count
     this.#lossRound += 1
     this.#cleanRecoveries += 1
     if (this.#cleanRecoveries >= CLEAN_RECOVERIES) {
@@ -293,14 +336,14 @@ export class Recovery {
       this.#reorderSeen = false
       this.#cleanRecoveries = 0
     }
-    if (this.congestion.handleLoss(nowMs, lost.newestSentMs)) {
+    if (this.congestion.handleLosses(nowMs, lost.newestSentMs)) {
       this.#episodeRound = this.#lossRound
       this.#episodeLost = 0
     }
     this.#episodeLost += lost.count
     if (!lost.isPersistent) return
     this.#silentSinceMs = Number.POSITIVE_INFINITY // once for each
-    this.congestion.handlePersistentCongestion()
+    this.congestion.handlePersistentCongestion(nowMs, this.inFlightBytes)
   }
 
   /** Forgets what is settled; losses stay 2 PTO, in case they turn out spurious. */
@@ -322,9 +365,9 @@ export class Recovery {
   }
 
   /** The peer has moved to another machine's address: what was learnt is of the old path. */
-  handleNewPath(mtuBytes: number): void {
+  handleNewPath(nowMs: number, mtuBytes: number): void {
     this.rtt.reset()
-    this.congestion.reset(mtuBytes)
+    this.congestion.reset(nowMs, mtuBytes)
   }
 
   /** When handleTimeout is due. */

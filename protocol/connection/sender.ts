@@ -25,10 +25,8 @@ export interface SenderParts {
 export class Sender {
   /** Datagrams are no longer than this. */
   mtuBytes: number
-  /** The window, not the application, was what held us back. */
-  isLimited = false
   readonly #parts: SenderParts
-  readonly #pacer = new Pacer()
+  readonly #pacer: Pacer
   #probes = 0
   /** Packets sent since the last that obliged the peer to an ACK. */
   #silentPackets = 0
@@ -38,6 +36,13 @@ export class Sender {
   constructor(mtuBytes: number, parts: SenderParts) {
     this.mtuBytes = mtuBytes
     this.#parts = parts
+    this.#pacer = new Pacer(parts.recovery, mtuBytes)
+  }
+
+  setMtu(bytes: number): void {
+    this.mtuBytes = bytes
+    this.#pacer.segmentBytes = bytes
+    this.#parts.recovery.congestion.setSegmentBytes(bytes)
   }
 
   /** The peer owes an answer and has not given it. */
@@ -47,14 +52,7 @@ export class Sender {
 
   /** Window or round trip have changed. */
   handleAck(): void {
-    const { congestion, rtt } = this.#parts.recovery
-    this.#pacer.update({
-      windowBytes: congestion.windowBytes,
-      rttMs: rtt.smoothedMs,
-      isSlowStart: congestion.isSlowStart,
-      segmentBytes: this.mtuBytes,
-    })
-    if (!congestion.isSlowStart) this.#tuneAcks()
+    if (!this.#parts.recovery.congestion.isSlowStart) this.#tuneAcks()
   }
 
   /** Once the rate is found, fewer ACKs do; how late they may come is part of every timeout. */
@@ -107,10 +105,9 @@ export class Sender {
     const hasWindow = this.#hasWindow
     const hasStreamData = this.#hasStreamData
     const mayData = isProbe || (hasWindow && this.#pacer.maySend(nowMs))
-    if (hasStreamData && !hasWindow) this.isLimited = true
     const wants = control.isOwed || (mayData && hasStreamData) || isProbe
     if (!wants && !acks.isDue(nowMs)) {
-      if (!hasStreamData) this.isLimited = false
+      this.#noteLimit(nowMs, hasStreamData, hasWindow)
       return 0
     }
     const wish = this.#wish
@@ -121,5 +118,16 @@ export class Sender {
     const length = builder.buildData(into, wish)
     if (isProbe) this.#probes -= 1
     return length
+  }
+
+  /** Why is nothing sent now? What is measured of the path depends on it. */
+  #noteLimit(nowMs: number, hasStreamData: boolean, hasWindow: boolean): void {
+    const { sampler, inFlightBytes } = this.#parts.recovery
+    if (!hasWindow) {
+      if (hasStreamData) sampler.handleWindowFull(inFlightBytes)
+    } else if (!hasStreamData) {
+      sampler.handleDry(this.#pacer.releaseMs(nowMs))
+      this.#pacer.handleDry()
+    }
   }
 }

@@ -1,0 +1,36 @@
+// protocol/congestion/min-rtt.ts — how long is the round trip when no queue stands in the way, and
+// when must that be looked at again? draft-ietf-ccwg-bbr, "ProbeRTT Logic".
+const FILTER_MS = 10_000
+const PROBE_INTERVAL_MS = 5_000
+
+export class MinRtt {
+  minMs = Number.POSITIVE_INFINITY
+  #minAtMs: number
+  #recentMs = Number.POSITIVE_INFINITY
+  #recentAtMs: number
+  /** Nothing shorter was seen for an interval: look. */
+  isProbeDue = false
+
+  constructor(nowMs: number) {
+    this.#minAtMs = nowMs
+    this.#recentAtMs = nowMs
+  }
+
+  handleSample(nowMs: number, rttMs: number): void {
+    this.isProbeDue = nowMs > this.#recentAtMs + PROBE_INTERVAL_MS
+    if (rttMs < this.#recentMs || this.isProbeDue) {
+      this.#recentMs = rttMs
+      this.#recentAtMs = nowMs
+    }
+    const isOld = nowMs > this.#minAtMs + FILTER_MS
+    if (this.#recentMs < this.minMs || isOld) {
+      this.minMs = this.#recentMs
+      this.#minAtMs = this.#recentAtMs
+    }
+  }
+
+  /** It has been looked at just now. */
+  restart(nowMs: number): void {
+    this.#recentAtMs = nowMs
+  }
+}
