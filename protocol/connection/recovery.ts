@@ -16,7 +16,8 @@ const PACKET_THRESHOLD = 3
 const REORDER_WINDOW_MAX = 8
 const CLEAN_RECOVERIES = 16
 const PERSISTENT_FLOOR_MS = 100
-const CAPACITY = 1024
+/** Packets that the rings hold at first; an idle connection needs no more. */
+const CAPACITY = 32
 /** From the oldest number that is not settled to the next: what a peer without ACKs may cost. */
 const SPAN_MAX = 2 ** 18
 /** Losses that may yet turn out spurious are forgotten early where there are so many. */
