@@ -51,11 +51,12 @@ async function serve(): Promise<void> {
   process.on('message', () => {
     const { user, system } = process.cpuUsage(cpu)
     cpu = process.cpuUsage()
+    const { socket, ...strangers } = endpoint.stats()
     say({
       readBytes,
       cpuUs: user + system,
       rssBytes: process.memoryUsage.rss(),
-      ...endpoint.stats(),
+      ...strangers,
     })
     readBytes = 0
   })

@@ -158,7 +158,8 @@ class EndpointShell implements TransportEndpoint {
   }
 
   stats(): EndpointStats {
-    return { ...this.#core.stats }
+    const socket = this.#port.stats?.()
+    return { ...this.#core.stats, ...(socket && { socket }) }
   }
 
   onSession(handle: (session: Session) => void): void {

@@ -46,7 +46,33 @@ export interface DatagramPort {
   /** Set by whoever must know: so large a datagram does not leave this machine (EMSGSIZE). It
    * counts as sent and lost. */
   onTooLarge?: ((to: Address, sizeBytes: number) => void) | null
+  /** Reads what waits in the socket now, through onDatagram. True: nothing is left there. Absent
+   * where nobody can tell: the event loop reads at most 32 datagrams before its timers. */
+  receive?(): boolean
+  /** Datagrams leave whole or not at all (DF): only then does a probe of the path's MTU prove it. */
+  readonly setsDontFragment?: boolean
+  stats?(): PortStats
   close(): Promise<void>
+}
+
+/** How a socket is driven, and what it met. */
+export interface PortStats {
+  /** `segmented`: the kernel cuts trains and joins runs. `batched`: many datagrams with one call.
+   * `plain`: Node's own dgram, a call each. */
+  readonly driver: 'segmented' | 'batched' | 'plain'
+  /** What the kernel granted for arriving datagrams, bytes. */
+  readonly receiveBufferBytes: number
+  /** Trains that the kernel cut, and the datagrams in them. */
+  readonly gsoTrains: number
+  readonly segments: number
+  /** Trains that it refused to cut; their datagrams were sent one by one. */
+  readonly gsoFallbacks: number
+  /** The socket was full. */
+  readonly sendEagain: number
+  /** Datagrams that failed outright (no route, too large, …): losses to the transport. */
+  readonly sendErrors: number
+  /** Reading gave way to others though more waited. */
+  readonly recvBatchFull: number
 }
 
 /** Who the other end is: the key is proven in the handshake, the certificate is for others to judge. */
@@ -149,6 +175,8 @@ export interface EndpointStats {
   /** HELLOs that were asked to prove their address. */
   retries: number
   resetsSent: number
+  /** Of the socket; absent where there is none. */
+  socket?: PortStats
 }
 
 export interface StreamOptions {
