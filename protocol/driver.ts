@@ -4,10 +4,13 @@
 //   app calls ──► wake() ─────────┼─► flush (deferred) ─┼─► pollTransmit ──► the port
 //   one timer ──► timeoutPending ─┘                     └─► handleTimeout, once input ran dry
 import type { Endpoint, EndpointEvent, Transmit } from './connection/api.ts'
+import { newSlab } from './native/slab.ts'
 import type { Clock, DatagramPort, Timer } from './types.ts'
 
 /** libuv reads at most so many datagrams before timers run: a full batch means more may wait. */
 const RECEIVE_BATCH = 32
+/** The clock is read once for so many datagrams that came together. */
+const DATAGRAMS_PER_CLOCK = 16
 /** How long a timeout may wait for input that is already in the kernel (TRANSPORT section 3). */
 const DEFERRALS_MAX = 16
 const DEFERRED_MS_MAX = 5
@@ -38,9 +41,13 @@ export class Driver {
   readonly #onEvent: (event: EndpointEvent) => void
   readonly #onFlushed: (() => void) | undefined
   #out: Transmit = newTransmit()
+  /** What of it is sent; trains are mostly as long as the one before. */
+  #view: Uint8Array = new Uint8Array(0)
   /** The port had no room for what `#out` holds: it goes first once there is some. */
   #isHolding = false
   #batch = 0
+  #batchNowMs = 0
+  #untilClock = 0
   #isFlushQueued = false
   #isTimeoutPending = false
   #deferrals = 0
@@ -58,9 +65,14 @@ export class Driver {
     this.#onFlushed = onFlushed
     port.onDatagram = (bytes, from, strideBytes) => {
       if (this.#isStopped) return
+      if (this.#untilClock === 0) {
+        this.#untilClock = DATAGRAMS_PER_CLOCK
+        this.#batchNowMs = clock.nowMs()
+      }
+      this.#untilClock -= 1
       this.#batch += 1
       this.#spins = 0
-      endpoint.handleDatagram(clock.nowMs(), bytes, from, strideBytes)
+      endpoint.handleDatagram(this.#batchNowMs, bytes, from, strideBytes)
       this.wake()
     }
     port.onWritable = () => this.wake()
@@ -92,12 +104,13 @@ export class Driver {
   readonly #flush = (): void => {
     this.#isFlushQueued = false
     if (this.#isStopped) return
-    const mayHaveMore = this.#batch >= RECEIVE_BATCH
+    const isFull = this.#batch >= RECEIVE_BATCH
     this.#batch = 0
+    this.#untilClock = 0
     let isUnfinished = true
     try {
       this.#dispatch()
-      if (this.#isTimeoutPending) this.#handleTimeout(mayHaveMore)
+      if (this.#isTimeoutPending) this.#handleTimeout(this.#mayHaveMore(isFull))
       isUnfinished = this.#pump()
       // What was sent may itself lead to events: a stream has room, a closed connection is gone.
       this.#dispatch()
@@ -118,6 +131,14 @@ export class Driver {
       if (event === null) return
       this.#onEvent(event)
     }
+  }
+
+  /** Asks the port, or guesses from what this turn brought. */
+  #mayHaveMore(isFull: boolean): boolean {
+    if (this.#port.receive === undefined) return isFull
+    const isDry = this.#port.receive()
+    this.#untilClock = 0
+    return !isDry
   }
 
   /** ACKs that wait in the kernel come before the timer that would declare their packets lost. */
@@ -158,8 +179,10 @@ export class Driver {
 
   #send(): boolean {
     const out = this.#out
-    const bytes = out.bytes.subarray(0, out.lengthBytes)
-    this.#isHolding = !this.#port.send(bytes, out.to, out.segmentBytes)
+    const isAsBefore =
+      this.#view.length === out.lengthBytes && this.#view.buffer === out.bytes.buffer
+    if (!isAsBefore) this.#view = out.bytes.subarray(0, out.lengthBytes)
+    this.#isHolding = !this.#port.send(this.#view, out.to, out.segmentBytes)
     if (this.#port.keepsBytes) this.#out = newTransmit()
     return !this.#isHolding
   }
@@ -203,5 +226,7 @@ export class Driver {
 
 function newTransmit(): Transmit {
   const to = { host: '', port: 0 }
-  return { bytes: new Uint8Array(TRANSMIT_BYTES), lengthBytes: 0, segmentBytes: 0, to }
+  // No Buffer, whose slice() is no copy.
+  const bytes = new Uint8Array(newSlab(TRANSMIT_BYTES).buffer, 0, TRANSMIT_BYTES)
+  return { bytes, lengthBytes: 0, segmentBytes: 0, to }
 }

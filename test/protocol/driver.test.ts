@@ -25,8 +25,10 @@ class NotingCore implements Endpoint {
   connect(): Connection {
     throw new Error('not here')
   }
-  handleDatagram(): void {
+  arrivalsMs: number[] = []
+  handleDatagram(nowMs: number): void {
     this.notes.push('datagram')
+    this.arrivalsMs.push(nowMs)
   }
   handleTimeout(): void {
     this.notes.push('timeout')
@@ -88,6 +90,16 @@ class Loop {
     close: () => Promise.resolve(),
   }
 
+  /** From now on the port can be asked for what waits, so many datagrams at a time. */
+  canReceive(atOnce = Number.POSITIVE_INFINITY): void {
+    this.port.receive = () => {
+      const batch = Math.min(atOnce, this.inbox)
+      this.inbox -= batch
+      for (let i = 0; i < batch; i += 1) this.port.onDatagram?.(new Uint8Array(40), PEER)
+      return this.inbox === 0
+    }
+  }
+
   turn(afterMs = 0): void {
     this.nowMs += afterMs
     const due = this.timers.filter((timer) => timer.dueMs <= this.nowMs)
@@ -133,6 +145,40 @@ test('200 datagrams that waited are read before the timer they make needless', (
   settle()
   assert.is(core.notes.filter((note) => note === 'datagram').length, 200)
   assert.is(core.notes.indexOf('timeout'), 200, 'after the last datagram')
+})
+
+test('scenario 12: a port that can be asked is read dry first, and the timer waits no turn', () => {
+  const { loop, core, driver, settle } = setUp()
+  loop.canReceive()
+  core.timeoutMs = loop.nowMs + 10
+  driver.wake()
+  settle()
+  loop.inbox = 200
+  loop.turn(40)
+  assert.is(core.notes.filter((note) => note === 'datagram').length, 200)
+  assert.is(core.notes.indexOf('timeout'), 200, 'after the last datagram, in the same turn')
+  // One that gives way although more waits is asked again, for 16 turns at most.
+  core.notes.length = 0
+  core.timeoutMs = loop.nowMs + 10
+  loop.canReceive(10)
+  driver.wake()
+  settle()
+  loop.inbox = 1_000
+  loop.turn(40)
+  settle()
+  const before = core.notes.indexOf('timeout')
+  assert.ok(before >= 100 && before <= 18 * 42, `after ${before} datagrams`)
+})
+
+test('the clock is read once for datagrams that came together, not for those of another turn', () => {
+  const { loop, core, settle } = setUp()
+  loop.inbox = 20
+  loop.turn(5)
+  assert.equal([...new Set(core.arrivalsMs)], [1_005])
+  settle()
+  loop.inbox = 1
+  loop.turn(7)
+  assert.ok(core.arrivalsMs.at(-1)! >= 1_012)
 })
 
 test('input without end does not keep a timer from ever running', () => {
