@@ -1,25 +1,30 @@
 // bench/index.ts — how fast is holdfast on this machine, beside what everybody has? (npm run bench)
 //
-//   npm run bench -- [--quick] [--json] [--dir FOLDER]
-//   npm run bench -- --flood [--json]       a flood of strangers, in network namespaces (root)
+//   npm run bench -- [--quick] [--json] [--rounds N] [--dir FOLDER]
+//   npm run bench -- --transport [--only NAME]   bulk and requests over the loopback alone
+//   npm run bench -- --flood [--json]            a flood of strangers, in network namespaces (root)
 //
 // Compare the ratios, not the numbers: the rivals run on the same machine in the same minutes.
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchBackup, formatBackup } from './backup.ts'
 import { benchFlood, formatFlood } from './flood.ts'
+import { benchRequests, formatRequests } from './requests.ts'
 import { benchTransport, formatTransport } from './transport.ts'
-
-const QUICK = { rounds: 2, bytes: 128 * 2 ** 20 } as const
 
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    only: { type: 'string' },
     dir: { type: 'string', default: tmpdir() },
+    transport: { type: 'boolean', default: false },
     flood: { type: 'boolean', default: false },
   },
 })
+const { quick, only, dir } = values
+const rounds = values.rounds === undefined ? undefined : Number(values.rounds)
 
 const print = (type: string, rows: readonly object[], table: string): void => {
   if (values.json) for (const row of rows) console.log(JSON.stringify({ type, ...row }))
@@ -30,16 +35,26 @@ const machine = {
   cpu: cpus()[0]?.model ?? 'unknown',
   cores: availableParallelism(),
   node: process.version,
+  date: new Date().toISOString().slice(0, 10),
 }
-print('machine', [machine], `${machine.cores} × ${machine.cpu}, Node ${machine.node}`)
+const { cpu, cores, node, date } = machine
+print('machine', [machine], `${cores} × ${cpu}, Node ${node}, ${date}`)
 
 if (values.flood) {
   const flood = await benchFlood()
   print('flood', flood, formatFlood(flood))
 } else {
-  const transport = await benchTransport(values.quick ? QUICK : {})
-  print('transport', transport, formatTransport(transport))
+  await loopback()
+  if (!values.transport) {
+    const backup = await benchBackup({ rounds, quick, dir })
+    print('backup', backup, formatBackup(backup))
+  }
+}
 
-  const backup = await benchBackup({ quick: values.quick, dir: values.dir })
-  print('backup', backup, formatBackup(backup))
+async function loopback(): Promise<void> {
+  const transport = await benchTransport({ rounds, quick, only })
+  print('transport', transport.rows, formatTransport(transport))
+  if (values.json) print('physical', [transport.limits], '')
+  const requests = await benchRequests({ rounds, quick })
+  print('requests', requests, formatRequests(requests))
 }

@@ -1,31 +1,94 @@
-// bench/transport.ts — how far is the transport from Node's TCP on this machine's loopback?
+// bench/transport.ts — how far is the transport from TCP, TLS and udx on this machine's loopback?
 //
-//   node bench/transport.ts [--rounds 5] [--bytes 536870912] [--json]
-import { type ChildProcess, fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+//   node bench/transport.ts [--rounds 5] [--quick] [--only NAME] [--json]
+//
+// Sender and receiver are two processes, every byte is compared on arrival, and the order turns
+// from round to round. Compare the ratios: they are of medians of the same minutes.
 import { parseArgs } from 'node:util'
-import type { Order, Rival, Word } from './transport-child.ts'
+import { median } from './median.ts'
+import { type PhysicalLimits, physicalLimits } from './physical.ts'
+import { LOOPBACK, transfer } from './rivals/pair.ts'
+import type { RivalSpec } from './rivals/rival.ts'
+import { beside, type Goal, table } from './table.ts'
 
-const CHILD = fileURLToPath(new URL('./transport-child.ts', import.meta.url))
-const RIVALS: readonly Rival[] = ['tcp', 'holdfast', 'holdfast-crc-header', 'holdfast-1472']
+const MIB = 2 ** 20
 const ROUNDS_DEFAULT = 5
 /** The first 20 MB run at a fifth of the speed (compiling); they are not measured … */
-const WARM_UP_BYTES = 64 * 1024 * 1024
-/** … and what is measured must be long enough to say something. */
-const BYTES_DEFAULT = 512 * 1024 * 1024
-const GB = 1e9
+const WARM_UP_BYTES = 64 * MIB
+/** … and what is measured takes seconds. */
+const BYTES = 1024 * MIB
+const BYTES_SLOW = 256 * MIB
+const QUICK_DIVISOR = 4
+
+interface Entry {
+  readonly name: string
+  readonly spec: RivalSpec
+  readonly isSlow?: boolean
+  /** Goodput over that of … */
+  readonly goals?: { readonly tcp?: Goal; readonly tls?: Goal; readonly udx?: Goal }
+  /** CPU seconds per GB, both ends, over those of TLS. */
+  readonly cpuGoal?: Goal
+}
+
+const ETHERNET = { kind: 'holdfast', mtuBytes: 1_472 } as const
+
+const ENTRIES: readonly Entry[] = [
+  { name: 'Node TCP', spec: { kind: 'tcp' } },
+  { name: 'Node TLS 1.3', spec: { kind: 'tls' } },
+  { name: 'udx-native', spec: { kind: 'udx' }, isSlow: true },
+  {
+    name: 'holdfast',
+    spec: { kind: 'holdfast' },
+    goals: { tcp: { atLeast: 0.72 }, tls: { atLeast: 1 }, udx: { atLeast: 6.5 } },
+    cpuGoal: { atMost: 1.1 },
+  },
+  {
+    name: 'holdfast, CRC header',
+    spec: { kind: 'holdfast', crc: 'header' },
+    goals: { tcp: { atLeast: 0.95 }, tls: { atLeast: 1.3 } },
+  },
+  {
+    name: 'holdfast 1472',
+    spec: ETHERNET,
+    goals: { tcp: { atLeast: 0.38 }, udx: { atLeast: 3.5 } },
+  },
+  {
+    name: 'holdfast 1472, CRC header',
+    spec: { ...ETHERNET, crc: 'header' },
+    goals: { tcp: { atLeast: 0.55 }, udx: { atLeast: 5 } },
+  },
+  {
+    name: 'holdfast 1472, batched',
+    spec: { ...ETHERNET, driver: 'batched' },
+    isSlow: true,
+    goals: { udx: { atLeast: 1.4 } },
+  },
+  {
+    name: 'holdfast 1472, plain dgram',
+    spec: { ...ETHERNET, driver: 'plain' },
+    isSlow: true,
+    goals: { udx: { atLeast: 0.6 } },
+  },
+]
 
 export interface TransportRow {
-  readonly name: Rival
-  /** Median over the rounds; megabytes (10^6) per second, read by the receiver's application. */
+  readonly name: string
+  /** Medians; megabytes (10^6) per second, read by the receiver's program. */
   readonly goodputMBs: number
   readonly goodputMBsMin: number
   readonly goodputMBsMax: number
   /** Medians; user and system time of the whole process. */
   readonly senderCpuSecondsPerGB: number
   readonly receiverCpuSecondsPerGB: number
-  /** Goodput over that of TCP in the same run. */
+  readonly cpuRatioToTls: number
   readonly ratioToTcp: number
+  readonly ratioToTls: number
+  readonly ratioToUdx: number
+}
+
+export interface TransportResult {
+  readonly rows: readonly TransportRow[]
+  readonly limits: PhysicalLimits
 }
 
 interface Sample {
@@ -34,124 +97,104 @@ interface Sample {
   readonly receiverCpu: number
 }
 
-/** Sender and receiver are two processes; the order of the rivals turns every round. */
-export async function benchTransport({
-  rounds = ROUNDS_DEFAULT,
-  bytes = BYTES_DEFAULT,
-}: {
-  rounds?: number
-  bytes?: number
-} = {}): Promise<TransportRow[]> {
-  const samples = new Map<Rival, Sample[]>(RIVALS.map((rival) => [rival, []]))
+export interface TransportOptions {
+  readonly rounds?: number | undefined
+  readonly quick?: boolean
+  /** Beside the rivals only what has this in its name. */
+  readonly only?: string | undefined
+}
+
+export async function benchTransport(options: TransportOptions = {}): Promise<TransportResult> {
+  const { quick = false, only } = options
+  const rounds = options.rounds ?? (quick ? 2 : ROUNDS_DEFAULT)
+  const entries = ENTRIES.filter(
+    ({ name, spec }) => spec.kind !== 'holdfast' || only === undefined || name.includes(only),
+  )
+  const limits = physicalLimits()
+  const samples = new Map<string, Sample[]>(entries.map(({ name }) => [name, []]))
   for (let round = 0; round < rounds; round += 1) {
-    const turn = round % RIVALS.length
-    for (const rival of [...RIVALS.slice(turn), ...RIVALS.slice(0, turn)]) {
-      samples.get(rival)!.push(await measure(rival, bytes))
+    const turn = round % entries.length
+    for (const entry of [...entries.slice(turn), ...entries.slice(0, turn)]) {
+      samples.get(entry.name)!.push(await measure(entry, quick))
     }
   }
-  const tcpMBs = median(samples.get('tcp')!.map((sample) => sample.goodputMBs))
-  return RIVALS.map((name) => toRow(name, samples.get(name)!, tcpMBs))
+  return { rows: toRows(entries, samples), limits }
 }
 
-async function measure(rival: Rival, bytes: number): Promise<Sample> {
-  const receiver = fork(CHILD, ['receive', rival])
-  const { port } = await heard(receiver, 'listening')
-  const sender = fork(CHILD, ['send', rival, String(port)])
-  try {
-    await heard(sender, 'connected')
-    await transfer(sender, receiver, WARM_UP_BYTES)
-    return await transfer(sender, receiver, bytes)
-  } finally {
-    sender.kill('SIGKILL')
-    receiver.kill('SIGKILL')
+async function measure({ name, spec, isSlow }: Entry, quick: boolean): Promise<Sample> {
+  const bytes = (isSlow ? BYTES_SLOW : BYTES) / (quick ? QUICK_DIVISOR : 1)
+  const done = await transfer(spec, LOOPBACK, { bytes, warmUpBytes: WARM_UP_BYTES })
+  if (!done.isWhole || done.wrongAt !== null || done.bytes !== bytes) {
+    throw new Error(`${name}: ${done.bytes} of ${bytes} bytes came, wrong at ${done.wrongAt}`)
   }
+  const { senderCpuPerGB, receiverCpuPerGB } = done
+  const goodputMBs = done.bitsPerSecond / 8e6
+  return { goodputMBs, senderCpu: senderCpuPerGB, receiverCpu: receiverCpuPerGB }
 }
 
-async function transfer(
-  sender: ChildProcess,
-  receiver: ChildProcess,
-  bytes: number,
-): Promise<Sample> {
-  const order: Order = { kind: 'send', bytes }
-  sender.send(order)
-  const [sent, received] = await Promise.all([heard(sender, 'sent'), heard(receiver, 'received')])
-  if (received.bytes !== bytes) throw new Error(`${received.bytes} of ${bytes} bytes were read`)
-  return {
-    goodputMBs: bytes / 1e6 / sent.seconds,
-    senderCpu: sent.cpuSeconds / (bytes / GB),
-    receiverCpu: received.cpuSeconds / (bytes / GB),
-  }
-}
-
-function heard<K extends Word['kind']>(
-  child: ChildProcess,
-  kind: K,
-): Promise<Extract<Word, { kind: K }>> {
-  return new Promise((resolve, reject) => {
-    const onExit = (code: number | null): void => reject(new Error(`a child exited with ${code}`))
-    const onMessage = (word: Word): void => {
-      if (word.kind !== kind) return
-      child.off('message', onMessage)
-      child.off('exit', onExit)
-      resolve(word as Extract<Word, { kind: K }>)
+function toRows(
+  entries: readonly Entry[],
+  samples: ReadonlyMap<string, readonly Sample[]>,
+): TransportRow[] {
+  const typical = (name: string, of: (sample: Sample) => number): number =>
+    median((samples.get(name) ?? []).map(of))
+  const cpuOf = (sample: Sample): number => sample.senderCpu + sample.receiverCpu
+  const goodput = (name: string): number => typical(name, (sample) => sample.goodputMBs)
+  return entries.map(({ name }) => {
+    const all = (samples.get(name) ?? []).map((sample) => sample.goodputMBs)
+    const goodputMBs = goodput(name)
+    return {
+      name,
+      goodputMBs,
+      goodputMBsMin: Math.min(...all),
+      goodputMBsMax: Math.max(...all),
+      senderCpuSecondsPerGB: typical(name, (sample) => sample.senderCpu),
+      receiverCpuSecondsPerGB: typical(name, (sample) => sample.receiverCpu),
+      cpuRatioToTls: typical(name, cpuOf) / typical('Node TLS 1.3', cpuOf),
+      ratioToTcp: goodputMBs / goodput('Node TCP'),
+      ratioToTls: goodputMBs / goodput('Node TLS 1.3'),
+      ratioToUdx: goodputMBs / goodput('udx-native'),
     }
-    child.on('message', onMessage)
-    child.once('exit', onExit)
   })
 }
 
-function toRow(name: Rival, samples: readonly Sample[], tcpMBs: number): TransportRow {
-  const goodputs = samples.map((sample) => sample.goodputMBs)
-  const goodputMBs = median(goodputs)
-  return {
-    name,
-    goodputMBs,
-    goodputMBsMin: Math.min(...goodputs),
-    goodputMBsMax: Math.max(...goodputs),
-    senderCpuSecondsPerGB: median(samples.map((sample) => sample.senderCpu)),
-    receiverCpuSecondsPerGB: median(samples.map((sample) => sample.receiverCpu)),
-    ratioToTcp: goodputMBs / tcpMBs,
-  }
+export function formatTransport({ rows, limits }: TransportResult): string {
+  const head = ['loopback', 'MB/s', 'min–max', 'CPU s/GB: send', 'receive']
+  const lines = rows.map((row) => {
+    const { goals, cpuGoal } = ENTRIES.find(({ name }) => name === row.name) ?? {}
+    return [
+      row.name,
+      row.goodputMBs.toFixed(0),
+      `${row.goodputMBsMin.toFixed(0)}–${row.goodputMBsMax.toFixed(0)}`,
+      row.senderCpuSecondsPerGB.toFixed(2),
+      row.receiverCpuSecondsPerGB.toFixed(2),
+      beside(row.cpuRatioToTls, cpuGoal),
+      beside(row.ratioToTcp, goals?.tcp),
+      beside(row.ratioToTls, goals?.tls),
+      beside(row.ratioToUdx, goals?.udx),
+    ]
+  })
+  const all = [[...head, '× TLS', '× TCP', '× TLS', '× udx'], ...lines]
+  return `${table(all)}\n\n${formatLimits(limits)}`
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  if (sorted.length % 2 === 1) return sorted[middle] ?? Number.NaN
-  return ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2
-}
-
-export function formatTransport(rows: readonly TransportRow[]): string {
-  const lines = rows.map((row) =>
-    [
-      row.name.padEnd(20),
-      row.goodputMBs.toFixed(0).padStart(6),
-      `${row.goodputMBsMin.toFixed(0)}–${row.goodputMBsMax.toFixed(0)}`.padStart(11),
-      row.senderCpuSecondsPerGB.toFixed(2).padStart(9),
-      row.receiverCpuSecondsPerGB.toFixed(2).padStart(9),
-      row.ratioToTcp.toFixed(2).padStart(7),
-    ].join(' '),
-  )
-  const title = [
-    'transport, loopback'.padEnd(20),
-    'MB/s'.padStart(6),
-    'min–max'.padStart(11),
-    'send s/GB'.padStart(9),
-    'recv s/GB'.padStart(9),
-    '× TCP'.padStart(7),
-  ].join(' ')
-  return [title, ...lines].join('\n')
-}
+const formatLimits = (limits: PhysicalLimits): string =>
+  [
+    'What one core of this machine can do at most, MB/s:',
+    ...Object.entries(limits).map(([name, megabytes]) => `  ${name}: ${megabytes.toFixed(0)}`),
+  ].join('\n')
 
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
-      rounds: { type: 'string', default: String(ROUNDS_DEFAULT) },
-      bytes: { type: 'string', default: String(BYTES_DEFAULT) },
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   })
-  const rows = await benchTransport({ rounds: Number(values.rounds), bytes: Number(values.bytes) })
-  if (values.json) for (const row of rows) console.log(JSON.stringify(row))
-  else console.log(formatTransport(rows))
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds)
+  const result = await benchTransport({ rounds, quick: values.quick, only: values.only })
+  if (values.json) console.log(JSON.stringify(result))
+  else console.log(formatTransport(result))
 }
