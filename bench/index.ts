@@ -2,13 +2,21 @@
 //
 //   npm run bench -- [--quick] [--json] [--rounds N] [--dir FOLDER]
 //   npm run bench -- --transport [--only NAME]   bulk and requests over the loopback alone
+//   npm run bench -- --links [--only NAME]       bad links beside TCP and udx, fairness (root)
+//                    [--cc NAME] [--alone]       … of another controller; without the rivals
+//   npm run bench -- --idle                      a thousand connections that say nothing
 //   npm run bench -- --flood [--json]            a flood of strangers, in network namespaces (root)
 //
 // Compare the ratios, not the numbers: the rivals run on the same machine in the same minutes.
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchBackup, formatBackup } from './backup.ts'
+import { benchControl, formatControl } from './control.ts'
+import { lackOfEmulator } from './emulated-link.ts'
+import { benchFairness, formatFairness } from './fairness.ts'
 import { benchFlood, formatFlood } from './flood.ts'
+import { benchIdle, formatIdle } from './idle.ts'
+import { benchLinks, formatLinks } from './links.ts'
 import { benchRequests, formatRequests } from './requests.ts'
 import { benchTransport, formatTransport } from './transport.ts'
 
@@ -20,6 +28,10 @@ const { values } = parseArgs({
     only: { type: 'string' },
     dir: { type: 'string', default: tmpdir() },
     transport: { type: 'boolean', default: false },
+    links: { type: 'boolean', default: false },
+    cc: { type: 'string' },
+    alone: { type: 'boolean', default: false },
+    idle: { type: 'boolean', default: false },
     flood: { type: 'boolean', default: false },
   },
 })
@@ -43,6 +55,11 @@ print('machine', [machine], `${cores} × ${cpu}, Node ${node}, ${date}`)
 if (values.flood) {
   const flood = await benchFlood()
   print('flood', flood, formatFlood(flood))
+} else if (values.links) {
+  await links()
+} else if (values.idle) {
+  const idle = await benchIdle({ quick })
+  print('idle', idle, formatIdle(idle))
 } else {
   await loopback()
   if (!values.transport) {
@@ -57,4 +74,26 @@ async function loopback(): Promise<void> {
   if (values.json) print('physical', [transport.limits], '')
   const requests = await benchRequests({ rounds, quick })
   print('requests', requests, formatRequests(requests))
+}
+
+async function links(): Promise<void> {
+  const lack = lackOfEmulator()
+  if (lack) throw new Error(`links cannot be emulated here: ${lack}`)
+  const { alone } = values
+  const congestion = values.cc
+  const say = (text: string): void => void process.stderr.write(`${text}\n`)
+  const rows = await benchLinks({
+    only,
+    quick,
+    rounds,
+    alone,
+    congestion,
+    onRow: (row) => say(`${row.name}: ${row.isMet ? 'met' : 'MISSED'}`),
+  })
+  print('links', rows, formatLinks(rows))
+  if (only !== undefined) return
+  const fairness = await benchFairness({ quick, congestion })
+  print('fairness', fairness, formatFairness(fairness))
+  const control = await benchControl({ quick })
+  print('control', control, formatControl(control))
 }

@@ -1,14 +1,15 @@
 // bench/table.ts — how do rows of figures look to a person?
 
-/** The first column is left-aligned, the others right; the first row is the head. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** The first row is the head, the first column is left-aligned, the others right. With `note` the
+ * last column is a text. */
+export function table(rows: readonly (readonly string[])[], { note = false } = {}): string {
   const columns = Math.max(...rows.map((row) => row.length))
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...rows.map((row) => [...(row[column] ?? '')].length)),
   )
   const pad = (text: string, column: number): string => {
     const space = ' '.repeat((widths[column] ?? 0) - [...text].length)
-    return column === 0 ? text + space : space + text
+    return column === 0 || (note && column === columns - 1) ? text + space : space + text
   }
   return rows.map((row) => row.map(pad).join('  ').trimEnd()).join('\n')
 }

@@ -15,10 +15,10 @@ export interface Rival {
 /** Which transport, and how it is set; travels to the child process as JSON. */
 export interface RivalSpec {
   readonly kind: 'tcp' | 'tls' | 'udx' | 'holdfast'
-  /** holdfast's. */
+  /** holdfast's or TCP's. */
+  readonly congestion?: string
   readonly crc?: 'full' | 'header'
   readonly mtuBytes?: number
-  readonly congestion?: string
   /** HOLDFAST_UDP of the child. */
   readonly driver?: string
 }
@@ -26,7 +26,7 @@ export interface RivalSpec {
 export async function openRival(spec: RivalSpec): Promise<Rival> {
   switch (spec.kind) {
     case 'tcp':
-      return (await import('./tcp.ts')).tcp
+      return (await import('./tcp.ts')).tcp(spec)
     case 'tls':
       return (await import('./tls.ts')).tls
     case 'udx':
