@@ -13,6 +13,7 @@ import { createCoreEndpoint } from './connection/endpoint.ts'
 import { isLoopback } from './connection/source.ts'
 import { Driver } from './driver.ts'
 import { openKeyLog } from './key-log.ts'
+import { suitesOfThisMachine } from './protection/suites.ts'
 import { QlogFolder } from './qlog/folder.ts'
 import type { TransportLog } from './qlog/log.ts'
 import { Qlog } from './qlog/qlog.ts'
@@ -78,7 +79,8 @@ export async function createEndpoint(options: CreateEndpointOptions): Promise<Tr
     ...(qlog && { log: qlogOf(qlog, port.local) }),
     ...(keyLog && { onKeys: keyLog.write }),
   }
-  const core = { ...rest, mtuBytes, random: systemRandom, ...records }
+  const suites = suitesOfThisMachine()
+  const core = { ...rest, mtuBytes, suites, random: systemRandom, ...records }
   const checkPeer = (to: PeerAddress): void => {
     if (isIP(to.host) === port.family) return
     const detail = `connect: ${to.host} cannot be reached from a socket on ${port.local.host}`

@@ -87,7 +87,7 @@ export class PacketProtection {
     { keyPhase, packetNumber }: { readonly keyPhase: number; readonly packetNumber: number },
     ptoMs: number,
   ): Opened {
-    if (this.#previous && nowMs >= this.#previousUntilMs) this.#previous = null
+    if (this.#previous && nowMs >= this.#previousUntilMs) this.#dropPrevious()
     if (keyPhase === (this.#receiving.number & 1)) {
       if (!this.#receiving.key.open(bytes, at, end)) return this.#fail()
       if (packetNumber < this.#receivingFirst) this.#receivingFirst = packetNumber
@@ -103,6 +103,7 @@ export class PacketProtection {
       const isOld = copy !== null && previous?.key.open(copy, 0, copy.length)
       return isOld ? 'key-update-error' : this.#fail()
     }
+    this.#dropPrevious()
     this.#previous = this.#receiving
     this.#previousUntilMs = nowMs + OLD_KEY_PTOS * ptoMs
     this.#receiving = this.#next
@@ -137,7 +138,8 @@ export class PacketProtection {
 
   /** From the packet with this number on, our packets are of the next phase. */
   update(nowMs: number, nextPacketNumber: number): void {
-    const { number, secret } = this.#sending
+    const { number, secret, key } = this.#sending
+    key.dispose?.()
     this.#sending = this.#begin('send', number + 1, nextSecret(secret))
     this.#sendingSinceMs = nowMs
     this.#sentPackets = 0
@@ -147,6 +149,11 @@ export class PacketProtection {
 
   handleAcked(largestAcked: number): void {
     if (largestAcked >= this.#sendingFirst) this.#isConfirmed = true
+  }
+
+  #dropPrevious(): void {
+    this.#previous?.key.dispose?.()
+    this.#previous = null
   }
 
   #begin(direction: 'send' | 'receive', number: number, secret: Buffer): Phase {

@@ -9,6 +9,8 @@ export interface PacketKey {
   /** Decrypts the packet `bytes[at, end)` in place. False: the tag is wrong, what the packet holds
    * now is rubbish, and it must change nothing. */
   open(bytes: Buffer, at: number, end: number): boolean
+  /** Its phase is over: nothing is sealed or opened with it any more. */
+  dispose?(): void
 }
 
 export interface Suite {
@@ -22,18 +24,33 @@ export interface Suite {
 }
 
 const NONCE_BYTES = 12
-const NUMBER_AT = 16
+/** Where a packet has its number, directly in front of the text. */
+export const NUMBER_AT = 16
 const CID_AT = 4
 const ASSOCIATED_BYTES = 13
 const ASSOCIATED_ZERO_AT = 10
 const ASSOCIATED_LENGTH_AT = 11
 
+/** Writes bytes 0, 1 and 4 to 11 of the packet at `at`, a zero byte, and the plaintext's length,
+ * big-endian: the TLS 1.2 form that OpenSSL seals in one call. */
+export function writeAssociated(
+  into: Buffer,
+  bytes: Buffer,
+  at: number,
+  plaintextBytes: number,
+): void {
+  into[0] = bytes[at] as number
+  into[1] = bytes[at + 1] as number
+  for (let i = 0; i < 8; i += 1) into[2 + i] = bytes[at + CID_AT + i] as number
+  into[ASSOCIATED_ZERO_AT] = 0
+  into[ASSOCIATED_LENGTH_AT] = plaintextBytes >>> 8
+  into[ASSOCIATED_LENGTH_AT + 1] = plaintextBytes & 255
+}
+
 /** What goes into a cipher beside key and text. Reused from packet to packet. */
 export class CipherInput {
   /** Salt ‖ packet number. */
   readonly nonce = Buffer.alloc(NONCE_BYTES)
-  /** Bytes 0, 1 and 4 to 11 of the packet, a zero byte, and the plaintext's length, big-endian (the
-   * TLS 1.2 form that OpenSSL seals in one call). */
   readonly associated = Buffer.alloc(ASSOCIATED_BYTES)
 
   constructor(salt: Buffer) {
@@ -43,11 +60,6 @@ export class CipherInput {
   prepare(bytes: Buffer, at: number, plaintextBytes: number): void {
     const { associated, nonce } = this
     for (let i = 0; i < 8; i += 1) nonce[SALT_BYTES + i] = bytes[at + NUMBER_AT + i] as number
-    associated[0] = bytes[at] as number
-    associated[1] = bytes[at + 1] as number
-    for (let i = 0; i < 8; i += 1) associated[2 + i] = bytes[at + CID_AT + i] as number
-    associated[ASSOCIATED_ZERO_AT] = 0
-    associated[ASSOCIATED_LENGTH_AT] = plaintextBytes >>> 8
-    associated[ASSOCIATED_LENGTH_AT + 1] = plaintextBytes & 255
+    writeAssociated(associated, bytes, at, plaintextBytes)
   }
 }

@@ -73,7 +73,8 @@ test('an endpoint on a real socket writes a line for each direction, and none un
   assert.is(lines.length, 2, 'the client was asked, the server was not')
   const cids = new Set<string | undefined>()
   for (const line of lines) {
-    const form = /^HOLDFAST_KEY ([0-9a-f]{16}) 0 chacha20-poly1305 [0-9a-f]{64} [0-9a-f]{8}$/
+    const form =
+      /^HOLDFAST_KEY ([0-9a-f]{16}) 0 (?:chacha20-poly1305|aes-256-gcm) [0-9a-f]{64} [0-9a-f]{8}$/
     cids.add(line.match(form)?.[1])
   }
   assert.is(cids.size, 2)
