@@ -139,8 +139,12 @@ export class TransportError extends Error {
   }
 }
 
-/** Plain numbers; see protocol/README.md for each. Bytes and packets since the connection began. */
+/** See protocol/README.md for each. Bytes and packets since the connection began. */
 export interface SessionStats {
+  /** What both ends have agreed on, and how this end sends: names for people. */
+  readonly cipher: string
+  readonly crc: 'full' | 'header'
+  readonly congestion: string
   readonly rttMs: number
   readonly minRttMs: number
   readonly cwndBytes: number

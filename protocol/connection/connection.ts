@@ -403,6 +403,8 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   }
 
   stats(): SessionStats {
-    return this.#counts.stats(this.recovery, this.#sender.mtuBytes)
+    const { cipher } = this.#keys
+    const { crc } = this.#builder
+    return this.#counts.stats(this.recovery, { mtuBytes: this.#sender.mtuBytes, cipher, crc })
   }
 }

@@ -13,13 +13,17 @@ export class Counters {
   crcErrors = 0
   authErrors = 0
 
-  stats(recovery: Recovery, mtuBytes: number): SessionStats {
+  stats(
+    recovery: Recovery,
+    inUse: Pick<SessionStats, 'mtuBytes' | 'cipher' | 'crc'>,
+  ): SessionStats {
     return {
+      ...inUse,
+      congestion: recovery.congestion.name,
       rttMs: recovery.rtt.smoothedMs,
       minRttMs: recovery.rtt.minMs,
       cwndBytes: recovery.congestion.windowBytes,
       inFlightBytes: recovery.inFlightBytes,
-      mtuBytes,
       packetsSent: this.sent,
       packetsReceived: this.received,
       packetsLost: recovery.packetsLost,

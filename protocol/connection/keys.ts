@@ -22,6 +22,8 @@ export interface KeysOptions {
 export class ConnectionKeys {
   readonly #options: KeysOptions
   #protection: PacketProtection | null = null
+  /** The suite's name, once the keys are known. */
+  cipher = 'none'
   /** Both ends are known to have all keys: RFC 9001 §4.1.2. */
   isConfirmed = false
 
@@ -35,6 +37,7 @@ export class ConnectionKeys {
     secrets: { send: Buffer; receive: Buffer; remoteCid: Cid },
   ): void {
     const { localCid, onKeys, packetsPerKeyMax } = this.#options
+    this.cipher = suite.name
     this.#protection = new PacketProtection({
       suite,
       nowMs,
