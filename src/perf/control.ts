@@ -16,6 +16,7 @@ const LINE_BYTES_MAX = 4_096
 
 const count = z.number().min(0).max(Number.MAX_SAFE_INTEGER)
 const figure = z.number().nullable()
+const name = z.string().max(40)
 
 const TransferOrder = z.strictObject({
   type: z.literal('transfer'),
@@ -38,6 +39,11 @@ const LinkFigures = z.strictObject({
   lossRate: count,
   retransmitRate: count,
   mtuBytes: count,
+  /** In use: names for people. */
+  cipher: name,
+  crc: name,
+  congestion: name,
+  driver: name,
   /** What kept the sender from sending more, most of the time. */
   limitedBy: z.enum(LIMITS),
   /** UDP payload, both ways. */

@@ -1,5 +1,6 @@
 // src/perf/endpoint.ts — with which keys and sockets is a link measured?
 import { isIP } from 'node:net'
+import { CONGESTION_NAMES, type CongestionName } from '../../protocol/congestion/controller.ts'
 import {
   type Address,
   createEndpoint,
@@ -12,6 +13,8 @@ import {
 import { PERF_SECRET_KEY } from '../perf-key.ts'
 
 export const PERF_PORT = 7450
+export { CONGESTION_NAMES, type CongestionName }
+
 const KEY_BYTES = 32
 /** A person waits for it. */
 const HANDSHAKE_MS_MAX = 5_000
@@ -30,6 +33,7 @@ export const PERF_IDENTITY = identityFrom(PERF_SECRET_KEY)
 export interface SendOptions {
   readonly crc?: 'full' | 'header'
   readonly mtuBytes?: number | undefined
+  readonly congestion?: CongestionName | undefined
 }
 
 /** Takes any measurement. What the CRC covers is for the other end to choose. */
@@ -53,10 +57,10 @@ function localFor(host: string): string {
   return host.startsWith('127.') ? '127.0.0.1' : '0.0.0.0'
 }
 
-const own = ({
-  crc = 'full',
-  mtuBytes,
-}: SendOptions): Pick<EndpointOptions, 'crc' | 'mtuBytes'> => ({
+type Own = Pick<EndpointOptions, 'crc' | 'mtuBytes' | 'congestion'>
+
+const own = ({ crc = 'full', mtuBytes, congestion }: SendOptions): Own => ({
   crc,
   ...(mtuBytes !== undefined && { mtuBytes }),
+  ...(congestion !== undefined && { congestion }),
 })

@@ -1,5 +1,5 @@
 // src/perf/link.ts — what do the counters of a connection say about the link?
-import type { SessionStats } from '../../protocol/index.ts'
+import type { Session, TransportEndpoint } from '../../protocol/index.ts'
 import type { LinkFigures } from './control.ts'
 
 const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0)
@@ -7,7 +7,8 @@ const share = (part: number, whole: number): number => (whole > 0 ? part / whole
 /** Before the first sample the least is infinite. */
 const finite = (ms: number): number => (Number.isFinite(ms) ? ms : 0)
 
-export function linkFigures(stats: SessionStats): LinkFigures {
+export function linkFigures(endpoint: TransportEndpoint, session: Session): LinkFigures {
+  const stats = session.stats()
   const lost = Math.max(0, stats.packetsLost - stats.spuriousLosses)
   return {
     rttMs: finite(stats.rttMs),
@@ -15,6 +16,10 @@ export function linkFigures(stats: SessionStats): LinkFigures {
     lossRate: share(lost, stats.packetsSent),
     retransmitRate: share(stats.bytesRetransmitted, stats.bytesSent),
     mtuBytes: stats.mtuBytes,
+    cipher: stats.cipher,
+    crc: stats.crc,
+    congestion: stats.congestion,
+    driver: endpoint.stats().socket?.driver ?? 'none',
     limitedBy: 'unknown',
     wireBytesSent: stats.bytesSent,
     wireBytesReceived: stats.bytesReceived,

@@ -91,7 +91,7 @@ export async function measureTransfer(options: TransferOptions): Promise<Transfe
       verified: ended.wrongAt === null && (isOpenEnded || ended.bytes === bytes),
       wrongAt: ended.wrongAt,
       interrupted: meeting.isStopped,
-      ...(isForward ? linkFigures(meeting.session.stats()) : report.link),
+      ...(isForward ? linkFigures(options.endpoint, meeting.session) : report.link),
     }
   } finally {
     meeting.end()
@@ -106,13 +106,15 @@ interface Ended {
 }
 
 async function send(options: TransferOptions, meeting: Meeting, startMs: number): Promise<Ended> {
-  const { clock, streams, bytes, seconds, onInterval } = options
+  const { endpoint, clock, streams, bytes, seconds, onInterval } = options
   const { session } = meeting
   const untilMs = seconds === null ? null : startMs + seconds * 1_000
   const sending = new Sending(openStreams(session, streams), { bytes, untilMs }, clock)
   const last = { bytes: 0, ms: 0 }
   meeting.onInterval = (message) => {
-    onInterval(intervalOf(message, last, { session, seconds: (clock.nowMs() - startMs) / 1_000 }))
+    onInterval(
+      intervalOf(message, last, { endpoint, session, seconds: (clock.nowMs() - startMs) / 1_000 }),
+    )
   }
   meeting.onStop = () => sending.stop()
   sending.done.catch((error: Error) => meeting.fail(error))
@@ -129,7 +131,7 @@ async function receive(
   meeting: Meeting,
   startMs: number,
 ): Promise<Ended> {
-  const { clock, streams, onInterval } = options
+  const { endpoint, clock, streams, onInterval } = options
   const { session } = meeting
   const receiving = new Receiving(streams, clock)
   session.onStream((stream) => receiving.take(stream))
@@ -138,7 +140,7 @@ async function receive(
   const stopIntervals = every(clock, INTERVAL_MS, () => {
     const elapsedMs = clock.nowMs() - startMs
     const now = { bytes: receiving.bytes, elapsedMs }
-    onInterval(intervalOf(now, last, { session, seconds: elapsedMs / 1_000 }))
+    onInterval(intervalOf(now, last, { endpoint, session, seconds: elapsedMs / 1_000 }))
   })
   try {
     const [report] = await Promise.all([meeting.report, receiving.done])
@@ -153,13 +155,17 @@ async function receive(
 function intervalOf(
   now: { bytes: number; elapsedMs: number },
   last: { bytes: number; ms: number },
-  { session, seconds }: { session: Session; seconds: number },
+  {
+    endpoint,
+    session,
+    seconds,
+  }: { endpoint: TransportEndpoint; session: Session; seconds: number },
 ): Interval {
   const bytes = now.bytes - last.bytes
   const bitsPerSecond = (bytes * 8) / ((now.elapsedMs - last.ms) / 1_000)
   last.bytes = now.bytes
   last.ms = now.elapsedMs
-  const { rttMs, lossRate } = linkFigures(session.stats())
+  const { rttMs, lossRate } = linkFigures(endpoint, session)
   return { seconds, bytes, bitsPerSecond, rttMs, lossRate }
 }
 

@@ -160,7 +160,7 @@ class Visit {
 
   #report(bytes: number, wrongAt: number | null, agoMs: number): void {
     const cpuSeconds = this.hasCompany ? null : this.#parts.cpuSeconds() - this.#startCpuSeconds
-    const link = linkFigures(this.#session.stats())
+    const link = linkFigures(this.#parts.endpoint, this.#session)
     this.#control?.send({ type: 'report', bytes, wrongAt, agoMs, cpuSeconds, link })
     this.#control?.end()
   }

@@ -97,6 +97,8 @@ for (const direction of ['forward', 'reverse'] as const) {
     assert.ok(intervals.length >= 2)
     assert.ok(intervals.every(({ bitsPerSecond }) => bitsPerSecond < RATE_MBIT * 1e6))
     assert.ok(intervals.reduce((sum, { bytes }) => sum + bytes, 0) <= summary.bytes)
+    assert.equal([summary.crc, summary.congestion], ['full', 'bbr'])
+    assert.match(summary.cipher, /AES-256-GCM|ChaCha20-Poly1305/)
     await place.world.pass(1_000)
     assert.equal(
       place.measured.map(({ kind, bytes, error }) => [kind, bytes, error]),
@@ -171,7 +173,8 @@ test('bytes that are wrong are never reported as right', async () => {
     const stream = session.openStream({ direction: 'uni' })
     stream.end(Buffer.alloc(1_000))
     const link = { rttMs: 0, minRttMs: 0, lossRate: 0, retransmitRate: 0, mtuBytes: 1_472 }
-    const rest = { limitedBy: 'unknown', wireBytesSent: 0, wireBytesReceived: 0 }
+    const inUse = { cipher: 'none', crc: 'full', congestion: 'bbr', driver: 'plain' }
+    const rest = { ...inUse, limitedBy: 'unknown', wireBytesSent: 0, wireBytesReceived: 0 }
     const figures = { bytes: 1_000, wrongAt: null, agoMs: 0, cpuSeconds: 1 }
     const report = { type: 'report', ...figures, link: { ...link, ...rest } }
     control.write(`${JSON.stringify(report)}\n`)

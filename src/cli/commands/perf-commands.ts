@@ -57,6 +57,7 @@ function serveCommand(command: Define, output: Output): void {
   )
     .option('--host <address>', 'where to listen (default 0.0.0.0; :: for IPv6)')
     .option('--port <number>', 'UDP port (default 7450)')
+    .option('--cc <name>', 'congestion control: bbr (default), cubic or newreno')
     .option('--mtu <bytes>', 'largest datagram to send, 1200 to 65507')
 }
 
@@ -76,6 +77,7 @@ function sendCommand(command: Define, output: Output): void {
     .option('--streams <number>', 'over so many streams at once (default 1, at most 64)')
     .option('--reverse', 'the serving end sends')
     .option('--crc <what>', 'what the CRC-32 of each packet covers: full (default) or header')
+    .option('--cc <name>', 'congestion control: bbr (default), cubic or newreno')
     .option('--mtu <bytes>', 'largest datagram to send, 1200 to 65507')
 }
 

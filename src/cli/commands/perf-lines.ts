@@ -43,7 +43,9 @@ export function describeTransfer(summary: TransferSummary): string[] {
       `lost ${formatShare(lossRate)}, sent again ${formatShare(retransmitRate)}, ` +
       `datagrams of ${mtuBytes} bytes`,
     `CPU seconds per GB: sender ${cpu(sender)}, receiver ${cpu(receiver)}`,
-    `limited by: ${limitedBy}`,
+    `${summary.cipher}, CRC ${summary.crc}, congestion control ${summary.congestion}, ` +
+      `${summary.driver} UDP socket`,
+    ...(limitedBy === 'unknown' ? [] : [`limited mostly by: ${limitedBy}`]),
   ]
 }
 

@@ -1,6 +1,12 @@
 // src/cli/commands/perf-words.ts — what do the words after `holdfast perf` ask for?
 import { HoldfastError } from '../../errors.ts'
-import { PERF_PORT, SECONDS_MAX, STREAMS_MAX } from '../../perf/index.ts'
+import {
+  CONGESTION_NAMES,
+  type CongestionName,
+  PERF_PORT,
+  SECONDS_MAX,
+  STREAMS_MAX,
+} from '../../perf/index.ts'
 
 export type Options = Record<string, unknown>
 
@@ -13,7 +19,7 @@ const UNITS = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 } as const
 export function serveWords(options: Options) {
   const host = options.host === undefined ? '0.0.0.0' : String(options.host)
   const port = whole(options.port, '--port', { min: 0, max: 65_535 }) ?? PERF_PORT
-  return { bind: { host, port }, mtuBytes: mtuOf(options) }
+  return { bind: { host, port }, mtuBytes: mtuOf(options), congestion: congestionOf(options.cc) }
 }
 
 export function sendWords(options: Options) {
@@ -21,8 +27,9 @@ export function sendWords(options: Options) {
     throw refuse('--bytes and --seconds exclude each other; leave one out')
   }
   const isReverse = options.reverse === true
-  if (isReverse && options.mtu !== undefined) {
-    throw refuse('with --reverse the other end sends: give --mtu to perf serve there')
+  const misplaced = ['mtu', 'cc'].find((name) => options[name] !== undefined)
+  if (isReverse && misplaced) {
+    throw refuse(`with --reverse the other end sends: give --${misplaced} to perf serve there`)
   }
   const bytes = sizeOf(options.bytes)
   return {
@@ -32,6 +39,7 @@ export function sendWords(options: Options) {
     seconds: bytes === null ? (secondsOf(options.seconds) ?? SECONDS_DEFAULT) : null,
     crc: crcOf(options.crc),
     mtuBytes: mtuOf(options),
+    congestion: congestionOf(options.cc),
   }
 }
 
@@ -43,6 +51,13 @@ const refuse = (detail: string): HoldfastError => new HoldfastError('BAD_USAGE',
 
 const mtuOf = (options: Options): number | undefined =>
   whole(options.mtu, '--mtu', { min: MTU_BYTES_MIN, max: MTU_BYTES_MAX })
+
+function congestionOf(value: unknown): CongestionName | undefined {
+  if (value === undefined) return undefined
+  const known = CONGESTION_NAMES.find((name) => name === value)
+  if (known) return known
+  throw refuse(`--cc '${value}' is none of ${CONGESTION_NAMES.join(', ')}`)
+}
 
 function crcOf(value: unknown): 'full' | 'header' {
   if (value === undefined || value === 'full') return 'full'

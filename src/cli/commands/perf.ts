@@ -50,8 +50,8 @@ export async function runPerfServe(output: Output, options: Options): Promise<nu
 
 export async function runPerfSend(output: Output, to: string, options: Options): Promise<number> {
   const words = sendWords(options)
-  const { crc, mtuBytes, ...order } = words
-  const dialling = await dial(to, { crc, mtuBytes })
+  const { crc, mtuBytes, congestion, ...order } = words
+  const dialling = await dial(to, { crc, mtuBytes, congestion })
   const { address, endpoint } = dialling
   try {
     const summary = await measureTransfer({
@@ -62,7 +62,7 @@ export async function runPerfSend(output: Output, to: string, options: Options):
         else output.status(describeInterval(interval))
       },
     })
-    output.result({ type: 'summary', ...summary, crc }, describeTransfer(summary))
+    output.result({ type: 'summary', ...summary }, describeTransfer(summary))
     if (summary.interrupted) return EXIT_INTERRUPTED
     if (summary.verified) return 0
     throw new HoldfastError('CORRUPT', notVerified(summary.wrongAt))

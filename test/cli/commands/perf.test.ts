@@ -45,6 +45,8 @@ test('words that make no sense are refused by name', async () => {
     [{ streams: '65' }, /--streams '65'/],
     [{ mtu: '1199' }, /--mtu '1199'/],
     [{ mtu: '1400', reverse: true }, /--mtu to perf serve/],
+    [{ cc: 'vegas' }, /--cc 'vegas'/],
+    [{ cc: 'cubic', reverse: true }, /--cc to perf serve/],
     [{ crc: 'none' }, /--crc 'none'/],
   ]
   for (const [options, names] of wrong) {
@@ -103,12 +105,15 @@ test('serve needs no cluster, send and ping report, and both ends leave nothing 
   const server = begin(folder, 'serve', '--host', '127.0.0.1', '--port', '0')
   try {
     const to = `127.0.0.1:${await readyPort(server.child)}`
-    const sent = await begin(folder, 'send', to, '--bytes', '4M', '--streams', '2', '--json').done
+    const words = ['--bytes', '4M', '--streams', '2', '--cc', 'cubic', '--crc', 'header']
+    const sent = await begin(folder, 'send', to, ...words, '--json').done
     assert.is(sent.exitCode, 0, sent.said)
     const summary = sent.out.at(-1) ?? {}
     assert.is(summary.type, 'summary')
     assert.is(summary.bytes, 4 * 2 ** 20)
     assert.is(summary.verified, true)
+    assert.equal([summary.congestion, summary.crc], ['cubic', 'header'])
+    assert.match(String(summary.driver), /segmented|batched|plain/)
     for (const name of ['seconds', 'bitsPerSecond', 'rttMs', 'lossRate', 'retransmitRate']) {
       assert.type(summary[name], 'number', name)
     }
