@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { systemClock, systemRandom } from './clock.ts'
 import type { CongestionName } from './congestion/controller.ts'
 import type {
+  Admission,
   Connection,
   Endpoint,
   EndpointEvent,
@@ -50,6 +51,12 @@ export interface CreateEndpointOptions {
    * that is bound to it, what Ethernet takes for others. */
   readonly mtuBytes?: number
   readonly limits?: Partial<TransportLimits>
+  /** What all connections together may hold, bytes: windows that peers were granted, and what waits
+   * to be sent. Default 256 MiB. */
+  readonly memoryBudgetBytes?: number
+  /** `by-application`: a peer that dialled us may send little until session.admit(): 64 KiB at a
+   * time, on 16 streams of each direction. Default `at-once`. */
+  readonly admission?: Admission
   /** Which algorithm keeps the network from being overrun. Default 'bbr'. */
   readonly congestion?: CongestionName
   /** Keeps a record of every connection in a folder, see docs/debugging.md. */

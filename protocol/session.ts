@@ -82,6 +82,12 @@ export class SessionShell implements Session {
     return this.#connection.stats()
   }
 
+  admit(): void {
+    if (this.#hasEnded) return
+    this.#connection.admit()
+    this.#parts.wake()
+  }
+
   get silentMs(): number {
     return this.#hasEnded ? 0 : this.#connection.silentMs(this.#parts.clock.nowMs())
   }

@@ -226,6 +226,10 @@ export interface Session extends AsyncDisposable {
   /** Streams that the peer opens. Set once; streams that came before are handed over at once. */
   onStream(handle: (stream: TransportStream) => void): void
   stats(): SessionStats
+  /** The application knows the peer: what it may send may grow from now on. Only where the endpoint
+   * was opened with `admission: 'by-application'`; elsewhere, and on sessions that were dialled, it
+   * may from the start. */
+  admit(): void
   /** For how long the peer has left unanswered what obliges it to answer; 0 when it owes nothing.
    * A peer that lives acknowledges within a round trip and its delay, lost packets apart. */
   readonly silentMs: number

@@ -160,7 +160,11 @@ export class Accepting {
     }
     const connection = endpoint.newConnection(nowMs, seen.from, false)
     const crc = parameters.crc === 'header' ? (endpoint.options.crc ?? 'full') : 'full'
-    const ours = { ...endpoint.parameters({ suites: 1 << suite.id }), crc }
+    const ours = {
+      ...endpoint.parameters({ suites: 1 << suite.id }),
+      crc,
+      streamsMax: connection.streams.acceptMax[0] as number,
+    }
     const answer = noise.writeMessage2(
       encodePayload({
         parameters: ours,
@@ -257,6 +261,7 @@ export class Accepting {
     if (endpoint.refuses) return REFUSAL.draining
     if (endpoint.options.accepts === false) return REFUSAL.busy
     if (endpoint.connectionCount >= endpoint.limits.connectionsMax) return REFUSAL.busy
+    if (endpoint.budget.isScarce) return REFUSAL.busy
     const isCrowded =
       !isLoopback(from.host) &&
       endpoint.connectionsFrom(from.host) >= endpoint.limits.connectionsPerSourceMax

@@ -51,6 +51,8 @@ export type EndpointEvent =
   | { type: 'stream-reset'; connection: Connection; streamId: number; code: number }
   | { type: 'stream-stopped'; connection: Connection; streamId: number; code: number }
 
+export type Admission = 'at-once' | 'by-application'
+
 export interface Connection {
   readonly state: 'handshaking' | 'open' | 'closing' | 'draining' | 'closed'
   readonly remote: Address
@@ -58,6 +60,8 @@ export interface Connection {
   /** Known from `connected`/`accepted` on. */
   readonly peer: PeerIdentity
 
+  /** The application knows the peer: windows may grow from now on. */
+  admit(): void
   /** Null when the peer's stream limit is reached; `streams-available` follows. */
   openStream(direction: 'bidi' | 'uni', urgency: number): number | null
   setUrgency(streamId: number, urgency: number): void
@@ -119,6 +123,11 @@ export interface EndpointOptions {
   /** How many equal datagrams the port sends in one call. Default 1: no trains. */
   readonly trainSegmentsMax?: number
   readonly limits?: Partial<TransportLimits>
+  /** What all connections together may hold, bytes. Default 256 MiB. */
+  readonly memoryBudgetBytes?: number
+  /** `by-application`: what a peer that dialled us may send stays small until Connection.admit().
+   * Default `at-once`. */
+  readonly admission?: Admission
   /** Default 'bbr'. */
   readonly congestion?: CongestionName
   /** Ciphers, the preferred one first. Default: all that this machine is good at. */
@@ -144,7 +153,10 @@ export interface TransportLimits {
   readonly streamsMax: number
   readonly streamWindowBytes: number
   readonly streamWindowBytesMax: number
+  /** Before anything arrived. */
+  readonly connectionWindowBytesFirst: number
   readonly connectionWindowBytes: number
   readonly connectionWindowBytesMax: number
+  /** Per connection; twice the path's window where that is more. */
   readonly sendBufferBytes: number
 }

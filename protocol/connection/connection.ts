@@ -23,6 +23,7 @@ import { ConnectionKeys, type KeyLog } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { CLOSE_CODE } from './limits.ts'
 import { Liveness } from './liveness.ts'
+import { type MemoryBudget, MemoryShare } from './memory-budget.ts'
 import { PacketBuilder, type Target } from './packet-builder.ts'
 import { type Arrival, Path } from './path.ts'
 import { Recovery, type SentFrame } from './recovery.ts'
@@ -39,6 +40,9 @@ export interface ConnectionOptions {
   readonly localCid: Cid
   readonly cids: CidRegistry
   readonly limits: TransportLimits
+  readonly budget: MemoryBudget
+  /** False: a stranger until admit(). */
+  readonly isAdmitted: boolean
   readonly mtuBytes: number
   readonly congestion: CongestionName
   readonly packetsPerKeyMax: number
@@ -89,7 +93,9 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     const begin = { nowMs, segmentBytes: mtuBytes, randomBelow }
     const congestion = chooseCongestion(options.congestion, begin)
     this.recovery = new Recovery(randomBelow(FIRST_PACKET_NUMBER_MAX), congestion)
-    this.streams = new Streams(this.isInitiator, options.limits, this)
+    const { limits, isAdmitted } = options
+    const share = new MemoryShare(options.budget)
+    this.streams = new Streams(this.isInitiator, this, { limits, share, isAdmitted })
     this.#path = new Path(options.remote, options.random)
     this.ids = new ConnectionIds(options.cids, options.localCid)
     const { ids, recovery, streams } = this
@@ -148,7 +154,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#builder.crc = theirs.crc
     this.#ackFrequency.establish(theirs.ackDelayMsMax)
     this.recovery.peerAckDelayMsMax = theirs.ackDelayMsMax
-    this.streams.setPeerLimits(theirs satisfies PeerLimits)
+    this.streams.begin(theirs satisfies PeerLimits)
     this.#nowMs = nowMs
     this.#lifecycle.state = 'open'
     this.recovery.log?.established(nowMs, theirs)
@@ -212,6 +218,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
       return
     }
     this.#liveness.handleReceived(nowMs)
+    this.streams.window.handleQuiet(nowMs)
     // Whoever watched the old path shall not know us on the new one.
     if (this.#path.handleArrival(arrival, nowMs, end - at, this.#keys.isConfirmed, this.#ptoMs)) {
       this.ids.rotate()
@@ -284,12 +291,6 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     return this.state === 'open' ? this.streams.open(direction, urgency) : null
   }
 
-  write(streamId: number, bytes: Uint8Array): number {
-    const { windowBytes } = this.recovery.congestion
-    const room = Math.max(this.#options.limits.sendBufferBytes, 2 * windowBytes)
-    return this.woken.write(streamId, bytes, room)
-  }
-
   read(streamId: number, maxBytes: number): Uint8Array | null {
     return this.woken.read(streamId, maxBytes, this.#nowMs, this.recovery.rtt.smoothedMs)
   }
@@ -309,6 +310,12 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   abandon(nowMs: number, error: TransportError): void {
     this.#nowMs = nowMs
     this.#lifecycle.abandon(nowMs, error)
+  }
+
+  /** Nothing of it is remembered any more. */
+  end(): void {
+    this.streams.release()
+    this.ids.end()
   }
 
   /** Ends without a word to anybody: nobody was told of it. */
@@ -365,6 +372,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
       this.#sender.probe()
     }
     if (nowMs >= this.#keepAliveMs) this.#control.ping = true
+    this.streams.window.handleQuiet(nowMs)
     this.#path.handleTimeout(nowMs, this.#ptoMs)
   }
 

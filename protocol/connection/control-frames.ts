@@ -46,8 +46,8 @@ export class ControlFrames {
       this.drain ||
       this.#ackFrequency.isOwed ||
       s.window.isOwed ||
-      s.owedBlockedAt >= 0 ||
-      s.owedStreamLimits.size > 0 ||
+      s.credit.owedBlockedAt >= 0 ||
+      s.windows.owed.size > 0 ||
       s.owedResets.size > 0 ||
       s.owedStops.size > 0 ||
       s.owedStreamBlocked.size > 0 ||
@@ -89,13 +89,14 @@ export class ControlFrames {
       writer.u48(s.window.limit)
       frames.push(sent(FRAME.maxData))
     }
-    if (s.owedBlockedAt >= 0 && fits(writer)) {
-      if (s.owedBlockedAt === s.sendLimit) {
+    const { credit } = s
+    if (credit.owedBlockedAt >= 0 && fits(writer)) {
+      if (credit.owedBlockedAt === credit.limit) {
         writer.u8(FRAME.dataBlocked)
-        writer.u48(s.owedBlockedAt)
-        frames.push(sent(FRAME.dataBlocked, 0, s.owedBlockedAt))
+        writer.u48(credit.limit)
+        frames.push(sent(FRAME.dataBlocked, 0, credit.limit))
       }
-      s.owedBlockedAt = -1
+      credit.owedBlockedAt = -1
     }
     if (this.#ackFrequency.isOwed && fits(writer)) this.#writeAckFrequency(writer, frames)
     for (const kind of [0, 1]) {
@@ -134,9 +135,9 @@ export class ControlFrames {
 
   #writeStreamFrames(writer: FrameWriter, frames: SentFrame[]): void {
     const s = this.#streams
-    for (const id of s.owedStreamLimits) {
+    for (const id of s.windows.owed) {
       if (!fits(writer)) return
-      s.owedStreamLimits.delete(id)
+      s.windows.owed.delete(id)
       const stream = s.receiving.get(id)
       if (!stream || stream.finalSize !== null || stream.stopped) continue
       writer.u8(FRAME.maxStreamData)
@@ -189,14 +190,13 @@ export class ControlFrames {
         s.window.isOwed = true
         return
       case FRAME.dataBlocked:
-        if (frame.offset === s.sendLimit && s.sentBytes >= s.sendLimit)
-          s.owedBlockedAt = s.sendLimit
+        if (s.credit.isBlockedBy(frame.offset)) s.credit.owedBlockedAt = frame.offset
         return
       case FRAME.maxStreams:
         s.owedStreamsLimit[frame.id] = true
         return
       case FRAME.maxStreamData:
-        s.owedStreamLimits.add(frame.id)
+        s.windows.owed.add(frame.id)
         return
       case FRAME.resetStream:
         s.owedResets.add(frame.id)

@@ -31,8 +31,10 @@ import type { CidRegistry } from './connection-ids.ts'
 import { noStrangers } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { Dialling } from './dialling.ts'
-import { ACK_DELAY_MS_ADVERTISED, DEFAULT_LIMITS } from './limits.ts'
+import { ACK_DELAY_MS_ADVERTISED, DEFAULT_LIMITS, MEMORY_BUDGET_BYTES } from './limits.ts'
+import { MemoryBudget } from './memory-budget.ts'
 import { Resets } from './resets.ts'
+import { firstWindowBytesOf } from './streams.ts'
 import { Train, toBuffer } from './train.ts'
 
 const PACKETS_PER_DATAGRAM_MAX = 64
@@ -69,16 +71,23 @@ export class EndpointCore implements Endpoint {
   #view: DataView<ArrayBufferLike> = new DataView(new ArrayBuffer(0))
   readonly #train: Train
   refuses = false
+  readonly budget: MemoryBudget
 
   constructor(options: EndpointOptions) {
     this.options = options
     this.identity = options.identity
     this.suites = options.suites ?? SUITES_DEFAULT
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.budget = new MemoryBudget(options.memoryBudgetBytes ?? MEMORY_BUDGET_BYTES)
     this.#resets = new Resets(options.identity, options.random)
     this.#train = new Train(options.trainSegmentsMax ?? 1)
     this.#dialling = new Dialling(this)
     this.#accepting = new Accepting(this)
+  }
+
+  /** Strangers get little until the application admits them. */
+  get holdsBack(): boolean {
+    return this.options.admission === 'by-application'
   }
 
   get connectionCount(): number {
@@ -109,7 +118,7 @@ export class EndpointCore implements Endpoint {
       idleTimeoutMs: limits.idleTimeoutMs,
       ackDelayMsMax: ACK_DELAY_MS_ADVERTISED,
       streamWindowBytes: limits.streamWindowBytes,
-      connectionWindowBytes: limits.connectionWindowBytes,
+      connectionWindowBytes: firstWindowBytesOf(limits),
       streamsMax: limits.streamsMax,
       mtuBytes,
       crc: options.crc ?? 'full',
@@ -135,6 +144,8 @@ export class EndpointCore implements Endpoint {
       localCid,
       cids: this.#registryFor(() => connection),
       limits: this.limits,
+      budget: this.budget,
+      isAdmitted: isInitiator || !this.holdsBack,
       mtuBytes: this.mtuBytes,
       congestion: this.options.congestion ?? 'bbr',
       packetsPerKeyMax: this.options.packetsPerKeyMax ?? Number.POSITIVE_INFINITY,
@@ -341,7 +352,7 @@ export class EndpointCore implements Endpoint {
     const { ids, firstHost } = connection
     const [remoteLow] = ids.remoteCid
     if (this.#byRemoteCid.get(remoteLow) === connection) this.#byRemoteCid.delete(remoteLow)
-    ids.end()
+    connection.end()
     const left = this.connectionsFrom(firstHost) - 1
     if (left > 0) this.#connectionsByHost.set(firstHost, left)
     else this.#connectionsByHost.delete(firstHost)

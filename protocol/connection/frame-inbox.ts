@@ -104,14 +104,14 @@ export class FrameInbox implements FrameSink {
     this.#streams.handleMaxStreams(uni, limit)
   }
 
-  handleDataBlocked(): void {
+  handleDataBlocked(limit: number): void {
     this.isEliciting = true
-    this.#streams.handleBlocked(null)
+    this.#streams.handleBlocked(null, limit)
   }
 
-  handleStreamDataBlocked(id: number): void {
+  handleStreamDataBlocked(id: number, limit: number): void {
     this.isEliciting = true
-    this.#streams.handleBlocked(id)
+    this.#streams.handleBlocked(id, limit)
   }
 
   handleStreamsBlocked(): void {

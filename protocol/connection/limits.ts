@@ -10,10 +10,19 @@ export const DEFAULT_LIMITS: TransportLimits = {
   streamsMax: 1_024,
   streamWindowBytes: 1 << 20,
   streamWindowBytesMax: 16 << 20,
+  connectionWindowBytesFirst: 1 << 16,
   connectionWindowBytes: 3 << 19,
   connectionWindowBytesMax: 64 << 20,
-  sendBufferBytes: 4 << 20,
+  sendBufferBytes: 1 << 20,
 }
+export const MEMORY_BUDGET_BYTES = 256 << 20
+/** Streams of each direction that a peer may open while the application has not admitted it. */
+export const STRANGER_STREAMS_MAX = 16
+/** What one stream's send buffer may hold, unless the path's window asks for more. */
+export const STREAM_SEND_BUFFER_BYTES = 4 << 20
+/** Of the peer's connection window: kept free for what is urgent. */
+export const RESERVED_CREDIT_BYTES = 65_536
+export const RESERVED_URGENCY_MAX = 1
 export const ACK_DELAY_MS_MAX = 5
 /** Timers fire late. */
 export const ACK_TIMER_SLOP_MS = 2

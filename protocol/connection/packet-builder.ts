@@ -127,7 +127,6 @@ export class PacketBuilder {
     const hadRoom = this.#writer.roomBytes > STREAM_OVERHEAD_BYTES
     const before = frames.length
     this.#streamFrames = frames
-    streams.scheduler.beginPacket()
     streams.scheduler.visit(this.#writeStream)
     streams.isStarved = hadRoom && frames.length === before
   }
@@ -140,14 +139,14 @@ export class PacketBuilder {
     const writer = this.#writer
     const room = writer.roomBytes - STREAM_OVERHEAD_BYTES
     if (room < 1) return -1
-    const credit = Math.max(0, streams.sendLimit - streams.sentBytes)
+    const credit = streams.credit.roomFor(stream.urgency)
     const sentBefore = stream.nextOffset
     const piece = stream.take(Math.min(room, 65_535), credit)
     if (piece === null) {
-      if (credit === 0) streams.noteConnectionBlocked()
+      if (credit === 0) streams.credit.noteBlocked()
       return stream.hasLost ? -1 : 0
     }
-    streams.sentBytes += stream.nextOffset - sentBefore
+    streams.credit.sentBytes += stream.nextOffset - sentBefore
     const { offset, lengthBytes, fin } = piece
     writer.streamHead(stream.id, offset, lengthBytes, fin)
     stream.copy(offset, lengthBytes, writer.bytes, writer.offset)

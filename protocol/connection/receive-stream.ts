@@ -1,4 +1,5 @@
 // protocol/connection/receive-stream.ts — how do pieces that arrive in any order become a stream?
+import { Tightness } from './tightness.ts'
 
 /** Out of order, per stream and per connection: a maker of holes can't cost more. Pieces of fair
  * size are bounded by the windows alone, as many as they may be on a long, fast path. */
@@ -59,7 +60,7 @@ export class ReceiveStream {
   highest = 0
   /** Offset up to which the application has read. */
   consumed = 0
-  lastUpdateMs = 0
+  readonly tightness = new Tightness()
   #contiguous = 0
   /** In order and not read yet; the last one may be empty, and is where the next bytes go. */
   #ready: Run[] = []

@@ -52,7 +52,9 @@ export class Sender {
 
   /** Window or round trip have changed. */
   handleAck(): void {
-    if (!this.#parts.recovery.congestion.isSlowStart) this.#tuneAcks()
+    const { streams, recovery } = this.#parts
+    streams.buffer.windowBytes = recovery.congestion.windowBytes
+    if (!recovery.congestion.isSlowStart) this.#tuneAcks()
   }
 
   /** Once the rate is found, fewer ACKs do; how late they may come is part of every timeout. */

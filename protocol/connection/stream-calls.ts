@@ -4,7 +4,9 @@ import type { Streams } from './streams.ts'
 
 type Calls = Pick<
   Connection,
+  | 'admit'
   | 'setUrgency'
+  | 'write'
   | 'finish'
   | 'isReadFinished'
   | 'isAcknowledged'
@@ -21,6 +23,14 @@ export abstract class StreamCalls implements Calls {
 
   setUrgency(streamId: number, urgency: number): void {
     this.streams.setUrgency(streamId, urgency)
+  }
+
+  admit(): void {
+    this.woken.admit()
+  }
+
+  write(streamId: number, bytes: Uint8Array): number {
+    return this.woken.write(streamId, bytes)
   }
 
   finish(streamId: number): void {

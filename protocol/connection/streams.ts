@@ -1,29 +1,29 @@
 // protocol/connection/streams.ts — which streams are open, and how much may each side send?
 import type { TransportLimits } from './api.ts'
-import { CLOSE_CODE } from './limits.ts'
+import { CLOSE_CODE, STRANGER_STREAMS_MAX } from './limits.ts'
+import type { MemoryShare } from './memory-budget.ts'
 import { ReceiveStream } from './receive-stream.ts'
-import { RENEW_RATIO, ReceiveWindow } from './receive-window.ts'
+import { ReceiveWindow } from './receive-window.ts'
 import { Scheduler } from './scheduler.ts'
+import { SendBuffer } from './send-buffer.ts'
+import { SendCredit } from './send-credit.ts'
 import { SendStream } from './send-stream.ts'
 import type { PeerLimits, StreamsHost } from './stream-events.ts'
+import { StreamWindows } from './stream-windows.ts'
 
 const BIDI = 0
 const UNI = 1
 const INITIAL_URGENCY = 2
-/** Send buffer that every stream has for itself, whatever the others hold. */
-const STREAM_SHARE_BYTES = 65_536
 
 export class Streams {
   readonly scheduler = new Scheduler()
   readonly sending = new Map<number, SendStream>()
   readonly receiving = new Map<number, ReceiveStream>()
-  /** Streams whose MAX_STREAM_DATA, RESET_STREAM, STOP_SENDING or BLOCKED wait to be sent. */
-  readonly owedStreamLimits = new Set<number>()
+  /** Streams whose RESET_STREAM, STOP_SENDING or BLOCKED wait to be sent. */
   readonly owedResets = new Set<number>()
   readonly owedStops = new Map<number, number>()
   readonly owedStreamBlocked = new Map<number, number>()
   owedStreamsLimit = [false, false]
-  owedBlockedAt = -1
   readonly limits: TransportLimits
   readonly #host: StreamsHost
   readonly #isInitiator: boolean
@@ -33,34 +33,69 @@ export class Streams {
   readonly #wantsOpen = [false, false]
   readonly #accepted = [0, 0]
   readonly acceptMax: number[]
-  readonly #wantsWrite = new Set<number>()
   readonly #readable = new Set<number>()
-  #bufferedBytes = 0
+  readonly share: MemoryShare
   /** The peer's limit left nothing to take for any stream that is scheduled. */
   isStarved = false
-  /** Connection flow control, sending: the peer's limit and what was sent below it. */
-  sendLimit = 0
-  sentBytes = 0
-  #blockedTold = -1
-  /** Connection flow control, receiving. */
+  readonly credit = new SendCredit()
+  readonly buffer: SendBuffer
   readonly window: ReceiveWindow
+  readonly windows: StreamWindows
 
-  constructor(isInitiator: boolean, limits: TransportLimits, host: StreamsHost) {
+  constructor(
+    isInitiator: boolean,
+    host: StreamsHost,
+    options: { limits: TransportLimits; share: MemoryShare; isAdmitted: boolean },
+  ) {
+    const { limits, share, isAdmitted } = options
     this.#isInitiator = isInitiator
     this.limits = limits
     this.#host = host
-    this.window = new ReceiveWindow(limits.connectionWindowBytes, limits.connectionWindowBytesMax)
-    this.acceptMax = [limits.streamsMax, limits.streamsMax]
+    this.share = share
+    this.buffer = new SendBuffer(limits.sendBufferBytes, share, (id) => {
+      host.emitStream('stream-writable', id, 0)
+    })
+    this.window = new ReceiveWindow(
+      {
+        firstBytes: firstWindowBytesOf(limits),
+        usualBytes: limits.connectionWindowBytes,
+        mostBytes: limits.connectionWindowBytesMax,
+      },
+      share,
+      isAdmitted,
+    )
+    this.windows = new StreamWindows(limits.streamWindowBytesMax, this.window)
+    const streamsMax = isAdmitted ? limits.streamsMax : strangerStreamsMaxOf(limits)
+    this.acceptMax = [streamsMax, streamsMax]
   }
 
-  setPeerLimits(peer: PeerLimits): void {
+  /** What the peer said in the handshake; from now on it may send. */
+  begin(peer: PeerLimits): void {
     this.#peer = peer
-    this.sendLimit = peer.connectionWindowBytes
+    this.credit.begin(peer.connectionWindowBytes)
+    this.window.begin()
     this.#openMax.fill(peer.streamsMax)
   }
 
+  /** The application knows the peer: it may open as many streams as others, and windows grow. */
+  admit(): void {
+    if (this.window.isAdmitted) return
+    this.window.admit()
+    const more = this.limits.streamsMax - strangerStreamsMaxOf(this.limits)
+    if (more <= 0) return
+    for (const kind of [BIDI, UNI]) {
+      this.acceptMax[kind] = (this.acceptMax[kind] as number) + more
+      this.owedStreamsLimit[kind] = true
+    }
+  }
+
+  /** The connection is over. */
+  release(): void {
+    this.share.release()
+  }
+
   get bufferedBytes(): number {
-    return this.#bufferedBytes
+    return this.buffer.bufferedBytes
   }
 
   get isEmpty(): boolean {
@@ -126,22 +161,12 @@ export class Streams {
 
   // — the application's side —
 
-  write(id: number, bytes: Uint8Array, roomBytesMax: number): number {
+  write(id: number, bytes: Uint8Array): number {
     const stream = this.sending.get(id)
     if (!stream || stream.isReset || stream.finished) return 0
-    // A bulk stream may fill the connection's share, but not keep others from their first bytes.
-    const room = Math.max(
-      STREAM_SHARE_BYTES - stream.bufferedBytes,
-      Math.min(
-        this.limits.sendBufferBytes - stream.bufferedBytes,
-        roomBytesMax - this.#bufferedBytes,
-      ),
-    )
-    const count = Math.max(0, Math.min(Math.floor(room), bytes.length)) // windows have fractions
-    if (count < bytes.length) this.#wantsWrite.add(id)
+    const count = this.buffer.take(stream, bytes.length)
     if (count === 0) return 0
     stream.write(count === bytes.length ? bytes : bytes.subarray(0, count))
-    this.#bufferedBytes += count
     this.touch(stream)
     return count
   }
@@ -178,32 +203,21 @@ export class Streams {
     if (!stream) return null
     const bytes = stream.read(bytesMax)
     if (bytes === null) this.#readable.delete(id)
-    else this.#credit(stream, bytes.length, nowMs, rttMs)
+    else {
+      this.window.handleRead(bytes.length, nowMs, rttMs)
+      this.windows.handleRead(stream, nowMs, rttMs)
+    }
     this.collect(id)
     return bytes
-  }
-
-  /** Opens the windows as bytes are read; doubles them when they are what holds the peer back. */
-  #credit(stream: ReceiveStream, bytes: number, nowMs: number, rttMs: number): void {
-    const { limits } = this
-    this.window.handleRead(bytes, nowMs, rttMs)
-    const leftBytes = stream.limit - stream.consumed
-    if (stream.finalSize === null && leftBytes <= stream.windowBytes * RENEW_RATIO) {
-      if (nowMs - stream.lastUpdateMs < 2 * rttMs) {
-        stream.windowBytes = Math.min(stream.windowBytes * 2, limits.streamWindowBytesMax)
-      }
-      stream.lastUpdateMs = nowMs
-      stream.limit = stream.consumed + stream.windowBytes
-      this.owedStreamLimits.add(stream.id)
-    }
   }
 
   reset(id: number, code: number): void {
     const stream = this.sending.get(id)
     if (!stream || stream.isReset || stream.isAcknowledged) return
-    this.#bufferedBytes -= stream.bufferedBytes
+    const { bufferedBytes } = stream
     this.scheduler.remove(stream)
     stream.reset(code)
+    this.buffer.release(stream, bufferedBytes)
     this.owedResets.add(id)
     this.owedStreamBlocked.delete(id)
   }
@@ -305,9 +319,7 @@ export class Streams {
   }
 
   handleMaxData(limit: number): void {
-    if (limit <= this.sendLimit) return
-    this.sendLimit = limit
-    this.isStarved = false
+    if (this.credit.handleMaxData(limit)) this.isStarved = false
   }
 
   handleMaxStreamData(id: number, limit: number): void {
@@ -328,10 +340,11 @@ export class Streams {
     this.#host.emitStreamsAvailable(uni ? 'uni' : 'bidi')
   }
 
-  /** The peer says that a limit holds it back: tell it the limit again (an update was lost). */
-  handleBlocked(id: number | null): void {
-    if (id === null) this.window.isOwed = true
-    else if (this.receiving.get(id)?.finalSize === null) this.owedStreamLimits.add(id)
+  /** The peer says that a limit holds it back; null: the connection's. */
+  handleBlocked(id: number | null, limit: number): void {
+    const stream = id === null ? undefined : this.receiving.get(id)
+    if (stream) this.windows.handleBlocked(stream, limit)
+    else if (id === null) this.window.handleBlocked(limit)
   }
 
   // — what became of frames —
@@ -342,25 +355,11 @@ export class Streams {
     if (!stream || stream.isReset || stream.isAcknowledged) return
     const before = stream.bufferedBytes
     stream.handleAcked(offset, lengthBytes, fin)
-    this.#bufferedBytes -= before - stream.bufferedBytes
-    if (this.#wantsWrite.size > 0) this.#offerRoom(stream)
+    this.buffer.release(stream, before - stream.bufferedBytes)
     if (stream.isAcknowledged) {
       this.#host.emitStream('stream-acknowledged', id, 0)
       this.collect(id)
     }
-  }
-
-  #offerRoom(stream: SendStream): void {
-    const half = this.limits.sendBufferBytes / 2
-    const low = Math.min(half, STREAM_SHARE_BYTES / 2)
-    const hasRoom = this.#bufferedBytes <= half ? stream.bufferedBytes <= half : false
-    if (this.#wantsWrite.has(stream.id) && (hasRoom || stream.bufferedBytes <= low)) {
-      this.#wantsWrite.delete(stream.id)
-      this.#host.emitStream('stream-writable', stream.id, 0)
-    }
-    if (this.#bufferedBytes > half) return
-    for (const id of this.#wantsWrite) this.#host.emitStream('stream-writable', id, 0)
-    this.#wantsWrite.clear()
   }
 
   handleLost(id: number, offset: number, lengthBytes: number, fin: boolean): void {
@@ -383,13 +382,6 @@ export class Streams {
     if (stream?.isBlockedByLimit && stream.limit === limit) this.owedStreamBlocked.set(id, limit)
   }
 
-  /** Blocked by the connection's limit? Says so once per limit. */
-  noteConnectionBlocked(): void {
-    if (this.sentBytes < this.sendLimit || this.#blockedTold === this.sendLimit) return
-    this.#blockedTold = this.sendLimit
-    this.owedBlockedAt = this.sendLimit
-  }
-
   /** Forgets a stream when both halves are done; a peer's stream makes room for another. */
   collect(id: number): void {
     const sending = this.sending.get(id)
@@ -402,8 +394,8 @@ export class Streams {
     this.sending.delete(id)
     this.receiving.delete(id)
     this.#readable.delete(id)
-    this.#wantsWrite.delete(id)
-    this.owedStreamLimits.delete(id)
+    this.buffer.forget(id)
+    this.windows.owed.delete(id)
     this.owedStreamBlocked.delete(id)
     const theirs = (id & 1) !== (this.#isInitiator ? 0 : 1)
     if (!theirs) return
@@ -416,3 +408,11 @@ export class Streams {
     return stream.stopped && stream.finalSize !== null
   }
 }
+
+/** What a peer may send on a new connection before anything arrived. */
+export const firstWindowBytesOf = (limits: TransportLimits): number =>
+  Math.min(limits.connectionWindowBytesFirst, limits.connectionWindowBytes)
+
+/** … and how many streams it may open while nobody has admitted it. */
+export const strangerStreamsMaxOf = (limits: TransportLimits): number =>
+  Math.min(STRANGER_STREAMS_MAX, limits.streamsMax)

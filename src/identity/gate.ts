@@ -49,7 +49,10 @@ export class Gate {
   /** A session that a peer opened. False: it was ended at once, nothing of it is to be served. */
   admit(session: GuardedSession): boolean {
     this.watch(session)
-    if (this.#isKnown(session)) return true
+    if (this.#isKnown(session)) {
+      session.admit()
+      return true
+    }
     if (this.#strangers.size >= STRANGERS_MAX) {
       session.destroy(new HoldfastError('NOT_ALLOWED', 'too many peers without a certificate'))
       return false
@@ -57,8 +60,9 @@ export class Gate {
     this.#strangers.add(session)
     const timer = this.#options.clock.setTimer(() => {
       this.#strangers.delete(session)
-      if (this.#isKnown(session)) return
-      session.destroy(new HoldfastError('NOT_ALLOWED', 'no certificate that holds came in time'))
+      if (this.#isKnown(session)) session.admit()
+      else
+        session.destroy(new HoldfastError('NOT_ALLOWED', 'no certificate that holds came in time'))
     }, STRANGER_MS)
     void session.closed.then(() => {
       timer.cancel()
@@ -80,6 +84,7 @@ export class Gate {
   renew(session: GuardedSession, certificate: Uint8Array): void {
     this.#newer.set(session, certificate)
     this.#strangers.delete(session)
+    session.admit()
   }
 
   /** Throws NOT_ALLOWED, REVOKED or WRONG_CLUSTER, and says so in the log. */
@@ -116,7 +121,10 @@ export class Gate {
     if (this.#watch.isRevoked(session)) throw revoked('this node')
     if (roles === 'anyone') return
     const certificate = this.certificate(session)
-    if (roles.some((role) => certificate.roles.includes(role))) return
+    if (roles.some((role) => certificate.roles.includes(role))) {
+      if (this.#strangers.delete(session)) session.admit()
+      return
+    }
     const has = certificate.roles.join(', ')
     throw new HoldfastError('NOT_ALLOWED', `${certificate.name} (${has}) may not send ${method}`)
   }

@@ -6,6 +6,8 @@ export interface GuardedSession {
   readonly peer: Peer
   readonly isOpen: boolean
   readonly closed: Promise<unknown>
+  /** It is no stranger any more. */
+  admit(): void
   close(options?: { reason?: string; drainMs?: number }): Promise<void>
   destroy(error?: Error): void
 }

@@ -70,6 +70,7 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
   const endpoint = await createEndpoint({
     bind: where,
     identity: authority.identity(),
+    admission: 'by-application', // by the manager's gate
     ...recordsInto(options.records, log),
   }).catch((error) => {
     throw listenError(error, where)

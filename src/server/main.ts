@@ -20,6 +20,8 @@ import { codeOf, realFileSystem } from './store/file-system.ts'
 
 /** A disk that is written to the last block can't even be cleaned up. */
 const RESERVE_BYTES_DEFAULT = 2 ** 30
+/** A server talks to many at once, over long paths: what its connections may hold. */
+const MEMORY_BUDGET_BYTES = 2 ** 30
 
 /** Those parts of the config that a server needs. */
 export interface ServerConfig {
@@ -104,7 +106,16 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   mustBeSameCluster(state.highest?.clusterId, member.trust.clusterId, folder)
 
   const records = recordsInto(options.records, log)
-  const endpoint = await listen({ bind, identity: member.identity, ...records }, number)
+  const endpoint = await listen(
+    {
+      bind,
+      identity: member.identity,
+      admission: 'by-application', // by the server's gate
+      memoryBudgetBytes: MEMORY_BUDGET_BYTES,
+      ...records,
+    },
+    number,
+  )
   ends.defer(() => endpoint.close())
   const server = await startServer({
     number,

@@ -96,9 +96,10 @@ test('every limit is on the page, with its default', () => {
     streamsMax: [1_024, '1024'],
     streamWindowBytes: [2 ** 20, '1 MiB'],
     streamWindowBytesMax: [2 ** 24, '16 MiB'],
+    connectionWindowBytesFirst: [2 ** 16, '64 KiB'],
     connectionWindowBytes: [1.5 * 2 ** 20, '1.5 MiB'],
     connectionWindowBytesMax: [2 ** 26, '64 MiB'],
-    sendBufferBytes: [2 ** 22, '4 MiB'],
+    sendBufferBytes: [2 ** 20, '1 MiB'],
   } as const
   for (const [name, value] of Object.entries(DEFAULT_LIMITS)) {
     const [expected, text] = shown[name as keyof typeof shown]

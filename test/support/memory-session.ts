@@ -95,6 +95,8 @@ export class MemorySession implements Session {
     return { ...inUse, ...path, ...none, ...bytes, bytesRetransmitted: 0, ...errors }
   }
 
+  admit(): void {} // it never holds anything back
+
   get silentMs(): number {
     if (!this.#options.isSilent()) this.#silentSinceMs = null
     return this.#silentSinceMs === null ? 0 : this.#options.clock.nowMs() - this.#silentSinceMs

@@ -70,6 +70,7 @@ const scenarios: Scenario[] = [
   {
     name: 'graceful close with 4 MiB queued: drained, then closed',
     link: { ...LINK, lossRatio: 0.02 },
+    client: { endpoint: { limits: { sendBufferBytes: 4 * MIB } } },
     act: (stage) => {
       const connection = stage.connect()
       const flow = stage.send(connection, { totalBytes: 4 * MIB })

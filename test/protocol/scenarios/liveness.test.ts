@@ -54,6 +54,7 @@ const scenarios: Scenario[] = [
     name: 'quiet for 10 minutes on 20 % loss: the keep-alive outlives it',
     link: { ...LINK, lossRatio: 0.2 },
     client: { endpoint: { limits: { idleTimeoutMs: 10_000, handshakeTimeoutMs: 30_000 } } },
+    server: { endpoint: { limits: { handshakeTimeoutMs: 30_000 } } }, // one in 500 takes 10 s
     act: (stage) => {
       const connection = stage.connect(30_000)
       stage.world.run(600_000)
@@ -120,10 +121,10 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'a sender that stalls for 20 ms again and again sees no false loss',
-    link: { rateMbit: 200, delayMs: 2, queueBytes: 4_000_000 },
+    link: { rateMbit: 200, delayMs: 2, queueBytes: 40_000_000 },
     act: (stage) => {
       const connection = stage.connect()
-      const flow = stage.send(connection, { totalBytes: 16 * MIB })
+      const flow = stage.send(connection, { totalBytes: 24 * MIB })
       const stall = (): void => {
         if (flow.doneMs !== null) return
         stage.client.host.stall(20)
@@ -139,10 +140,10 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'a receiver that stalls for 20 ms, and reads 32 datagrams a turn',
-    link: { rateMbit: 200, delayMs: 2, queueBytes: 4_000_000 },
+    link: { rateMbit: 200, delayMs: 2, queueBytes: 40_000_000 },
     act: (stage) => {
       const connection = stage.connect()
-      const flow = stage.send(connection, { totalBytes: 16 * MIB })
+      const flow = stage.send(connection, { totalBytes: 24 * MIB })
       const stall = (): void => {
         if (flow.doneMs !== null) return
         stage.server.host.stall(20)
