@@ -5,6 +5,7 @@
 //   npm run bench -- --links [--only NAME]       bad links beside TCP and udx, fairness (root)
 //                    [--cc NAME] [--alone]       … of another controller; without the rivals
 //   npm run bench -- --idle                      a thousand connections that say nothing
+//   npm run bench -- --micro [--record]          packets per second without a socket, and before
 //   npm run bench -- --flood [--json]            a flood of strangers, in network namespaces (root)
 //
 // Compare the ratios, not the numbers: the rivals run on the same machine in the same minutes.
@@ -17,6 +18,7 @@ import { benchFairness, formatFairness } from './fairness.ts'
 import { benchFlood, formatFlood } from './flood.ts'
 import { benchIdle, formatIdle } from './idle.ts'
 import { benchLinks, formatLinks } from './links.ts'
+import { benchMicro, formatMicro, recordMicro } from './micro.ts'
 import { benchRequests, formatRequests } from './requests.ts'
 import { benchTransport, formatTransport } from './transport.ts'
 
@@ -32,6 +34,8 @@ const { values } = parseArgs({
     cc: { type: 'string' },
     alone: { type: 'boolean', default: false },
     idle: { type: 'boolean', default: false },
+    micro: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
     flood: { type: 'boolean', default: false },
   },
 })
@@ -57,6 +61,10 @@ if (values.flood) {
   print('flood', flood, formatFlood(flood))
 } else if (values.links) {
   await links()
+} else if (values.micro) {
+  const micro = benchMicro({ quick })
+  print('micro', micro, formatMicro(micro))
+  if (values.record) recordMicro(micro, `${cores} × ${cpu}, Node ${node}`, date)
 } else if (values.idle) {
   const idle = await benchIdle({ quick })
   print('idle', idle, formatIdle(idle))
