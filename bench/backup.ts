@@ -178,7 +178,7 @@ async function mustFit(folder: string, bytes: number): Promise<void> {
 }
 
 /** Nothing to compress, nothing twice. */
-async function makeLargeFile(folder: string, bytes: number): Promise<void> {
+export async function makeLargeFile(folder: string, bytes: number): Promise<void> {
   const file = await open(join(folder, 'large.bin'), 'wx')
   for (let at = 0; at < bytes; at += MIB) await file.write(randomBytes(MIB))
   await file.close()
@@ -200,7 +200,7 @@ function smallFiles(count: number): SmallFile[] {
 }
 
 /** Half text, half noise. */
-async function makeSmallFiles(folder: string, count: number): Promise<void> {
+export async function makeSmallFiles(folder: string, count: number): Promise<void> {
   for (let index = 0; index < 100; index += 1) await mkdir(join(folder, `folder-${index}`))
   for (const [index, { name, bytes }] of smallFiles(count).entries()) {
     const content = index % 2 === 0 ? randomBytes(bytes) : textOf(index, bytes)

@@ -5,6 +5,7 @@
 //   npm run bench -- --links [--only NAME]       bad links beside TCP and udx, fairness (root)
 //                    [--cc NAME] [--alone]       … of another controller; without the rivals
 //   npm run bench -- --idle                      a thousand connections that say nothing
+//   npm run bench -- --backup-link               backup over a bad link beside restic (root)
 //   npm run bench -- --micro [--record]          packets per second without a socket, and before
 //   npm run bench -- --flood [--json]            a flood of strangers, in network namespaces (root)
 //
@@ -12,6 +13,7 @@
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchBackup, formatBackup } from './backup.ts'
+import { benchBackupLink, formatBackupLink } from './backup-link.ts'
 import { benchControl, formatControl } from './control.ts'
 import { lackOfEmulator } from './emulated-link.ts'
 import { benchFairness, formatFairness } from './fairness.ts'
@@ -34,6 +36,7 @@ const { values } = parseArgs({
     cc: { type: 'string' },
     alone: { type: 'boolean', default: false },
     idle: { type: 'boolean', default: false },
+    'backup-link': { type: 'boolean', default: false },
     micro: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
     flood: { type: 'boolean', default: false },
@@ -46,6 +49,8 @@ const print = (type: string, rows: readonly object[], table: string): void => {
   if (values.json) for (const row of rows) console.log(JSON.stringify({ type, ...row }))
   else console.log(`${table}\n`)
 }
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 const machine = {
   cpu: cpus()[0]?.model ?? 'unknown',
@@ -61,6 +66,10 @@ if (values.flood) {
   print('flood', flood, formatFlood(flood))
 } else if (values.links) {
   await links()
+} else if (values['backup-link']) {
+  mustEmulate()
+  const backup = await benchBackupLink({ rounds, quick, dir, onStep: say })
+  print('backup-link', backup, formatBackupLink(backup))
 } else if (values.micro) {
   const micro = benchMicro({ quick })
   print('micro', micro, formatMicro(micro))
@@ -85,11 +94,9 @@ async function loopback(): Promise<void> {
 }
 
 async function links(): Promise<void> {
-  const lack = lackOfEmulator()
-  if (lack) throw new Error(`links cannot be emulated here: ${lack}`)
+  mustEmulate()
   const { alone } = values
   const congestion = values.cc
-  const say = (text: string): void => void process.stderr.write(`${text}\n`)
   const rows = await benchLinks({
     only,
     quick,
@@ -104,4 +111,11 @@ async function links(): Promise<void> {
   print('fairness', fairness, formatFairness(fairness))
   const control = await benchControl({ quick })
   print('control', control, formatControl(control))
+}
+
+function mustEmulate(): void {
+  const lack = lackOfEmulator()
+  if (lack === null) return
+  process.stderr.write(`links cannot be emulated here: ${lack}\n`)
+  process.exit(1)
 }
