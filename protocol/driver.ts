@@ -76,6 +76,10 @@ export class Driver {
       this.wake()
     }
     port.onWritable = () => this.wake()
+    port.onTooLarge = (to, sizeBytes) => {
+      endpoint.handleTooLarge(clock.nowMs(), to, sizeBytes)
+      this.wake()
+    }
   }
 
   nowMs(): number {
@@ -99,6 +103,7 @@ export class Driver {
     this.#timer = null
     this.#port.onDatagram = null
     this.#port.onWritable = null
+    this.#port.onTooLarge = null
   }
 
   readonly #flush = (): void => {

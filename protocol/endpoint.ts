@@ -11,7 +11,6 @@ import type {
   TransportLimits,
 } from './connection/api.ts'
 import { createCoreEndpoint } from './connection/endpoint.ts'
-import { isLoopback } from './connection/source.ts'
 import { Driver } from './driver.ts'
 import { openKeyLog } from './key-log.ts'
 import { suitesOfThisMachine } from './protection/suites.ts'
@@ -47,8 +46,8 @@ export interface CreateEndpointOptions {
   readonly accepts?: boolean
   /** What the CRC-32 of DATA packets covers; `header` holds where both ends ask for it. */
   readonly crc?: 'full' | 'header'
-  /** Largest datagram to send, 1200 to 65 507 bytes. Default: what the loopback takes for a socket
-   * that is bound to it, what Ethernet takes for others. */
+  /** Largest datagram to send and to take, 1200 to 65 507 bytes. Default: all that the socket has
+   * room for. How much of it a path takes is found out. */
   readonly mtuBytes?: number
   readonly limits?: Partial<TransportLimits>
   /** What all connections together may hold, bytes: windows that peers were granted, and what waits
@@ -81,13 +80,15 @@ export async function createEndpoint(options: CreateEndpointOptions): Promise<Tr
     keyLog?.close()
     throw error
   })
-  const { mtuBytes = isLoopback(bind.host) ? port.loopbackBytesMax : port.ethernetBytesMax } = rest
+  // What the loopback takes is what we can receive of anybody.
+  const { mtuBytes = port.loopbackBytesMax } = rest
+  const mtuHintBytes = rest.mtuBytes ?? port.ethernetBytesMax
   const records = {
     ...(qlog && { log: qlogOf(qlog, port.local) }),
     ...(keyLog && { onKeys: keyLog.write }),
   }
   const suites = suitesOfThisMachine()
-  const core = { ...rest, mtuBytes, suites, random: systemRandom, ...records }
+  const core = { ...rest, mtuBytes, mtuHintBytes, suites, random: systemRandom, ...records }
   const checkPeer = (to: PeerAddress): void => {
     if (isIP(to.host) === port.family) return
     const detail = `connect: ${to.host} cannot be reached from a socket on ${port.local.host}`
@@ -150,8 +151,8 @@ class EndpointShell implements TransportEndpoint {
     this.#port = port
     this.#clock = clock
     this.#hooks = hooks
-    const { trainSegmentsMax } = port
-    this.#core = createCoreEndpoint({ trainSegmentsMax, ...options })
+    const { trainSegmentsMax, setsDontFragment = false } = port
+    this.#core = createCoreEndpoint({ trainSegmentsMax, setsDontFragment, ...options })
     this.#log = options.log
     this.#driver = new Driver({
       endpoint: this.#core,

@@ -149,7 +149,12 @@ export interface SessionStats {
   readonly minRttMs: number
   readonly cwndBytes: number
   readonly inFlightBytes: number
+  /** What a datagram on this path may hold, as far as is found out. */
   readonly mtuBytes: number
+  /** Probes of the path's MTU that were lost: they count as lost packets, too. */
+  readonly mtuProbesLost: number
+  /** How often the path ceased to take datagrams of a size that it had taken. */
+  readonly blackHoles: number
   readonly packetsSent: number
   readonly packetsReceived: number
   readonly packetsLost: number

@@ -96,6 +96,8 @@ export interface Endpoint {
   connect(nowMs: number, to: PeerAddress): Connection
   /** A datagram, or a run of them: see DatagramPort.onDatagram. */
   handleDatagram(nowMs: number, bytes: Uint8Array, from: Address, strideBytes?: number): void
+  /** The port says that so large a datagram does not leave this machine (EMSGSIZE). */
+  handleTooLarge(nowMs: number, to: Address, sizeBytes: number): void
   handleTimeout(nowMs: number): void
   /** Fills `out` and returns true, or returns false when nothing may be sent now. */
   pollTransmit(nowMs: number, out: Transmit): boolean
@@ -117,9 +119,13 @@ export interface EndpointOptions {
   readonly accepts?: boolean
   /** 'full' (default) or 'header': what the CRC-32 of DATA packets covers. */
   readonly crc?: 'full' | 'header'
-  /** Largest datagram (UDP payload) to send, bytes. Default 1472 (65 507 on loopback is set by the
-   * driver). No discovery yet: the driver states what the path takes. */
+  /** Largest datagram (UDP payload) to send and to take, bytes. Default 1472. */
   readonly mtuBytes?: number
+  /** What the interface takes, bytes: off the loopback larger ones are only tried where
+   * `setsDontFragment`. Default: what Ethernet takes. */
+  readonly mtuHintBytes?: number
+  /** Datagrams leave whole or not at all: see DatagramPort. Default false. */
+  readonly setsDontFragment?: boolean
   /** How many equal datagrams the port sends in one call. Default 1: no trains. */
   readonly trainSegmentsMax?: number
   readonly limits?: Partial<TransportLimits>

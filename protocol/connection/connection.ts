@@ -21,13 +21,15 @@ import { Fates } from './fates.ts'
 import { FrameInbox, type InboxHost } from './frame-inbox.ts'
 import { ConnectionKeys, type KeyLog } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { CLOSE_CODE } from './limits.ts'
+import { BASE_DATAGRAM_BYTES, CLOSE_CODE } from './limits.ts'
 import { Liveness } from './liveness.ts'
 import { type MemoryBudget, MemoryShare } from './memory-budget.ts'
 import { PacketBuilder, type Target } from './packet-builder.ts'
 import { type Arrival, Path } from './path.ts'
+import { PathMtu } from './path-mtu.ts'
 import { Recovery, type SentFrame } from './recovery.ts'
 import { Sender } from './sender.ts'
+import { isLoopback } from './source.ts'
 import { StreamCalls } from './stream-calls.ts'
 import type { PeerLimits, StreamEventType, StreamsHost } from './stream-events.ts'
 import { Streams } from './streams.ts'
@@ -43,7 +45,10 @@ export interface ConnectionOptions {
   readonly budget: MemoryBudget
   /** False: a stranger until admit(). */
   readonly isAdmitted: boolean
+  /** The largest datagram that this end takes and sends, and what is known of the way out. */
   readonly mtuBytes: number
+  readonly mtuHintBytes: number
+  readonly setsDontFragment: boolean
   readonly congestion: CongestionName
   readonly packetsPerKeyMax: number
   readonly random: (lengthBytes: number) => Uint8Array
@@ -67,9 +72,12 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   readonly #ackFrequency = new AckFrequency()
   readonly #control: ControlFrames
   readonly #path: Path
+  readonly #mtu: PathMtu
   readonly #keys: ConnectionKeys
   readonly #liveness: Liveness
   #nowMs = 0
+  /** The largest datagram that both ends take. */
+  #limitBytes = BASE_DATAGRAM_BYTES
   readonly #fates: Fates
   readonly #inbox: FrameInbox
   readonly #builder: PacketBuilder
@@ -89,8 +97,9 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
       this.recovery.log?.closed(this.#nowMs, this.state === 'draining' ? 'remote' : 'local', error)
       options.emit({ type: 'closed', connection: this, error, reason })
     })
-    const { randomBelow, mtuBytes } = options
-    const begin = { nowMs, segmentBytes: mtuBytes, randomBelow }
+    const { randomBelow, mtuHintBytes: hintBytes, setsDontFragment } = options
+    const begin = { nowMs, segmentBytes: BASE_DATAGRAM_BYTES, randomBelow }
+    this.#mtu = new PathMtu({ hintBytes, setsDontFragment })
     const congestion = chooseCongestion(options.congestion, begin)
     this.recovery = new Recovery(randomBelow(FIRST_PACKET_NUMBER_MAX), congestion)
     const { limits, isAdmitted } = options
@@ -102,15 +111,12 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     const ackFrequency = this.#ackFrequency
     this.#control = new ControlFrames({ streams, ids, path: this.#path, ackFrequency })
     const parts = { streams, ids, acks: this.#acks, ackFrequency, control: this.#control }
-    this.#fates = new Fates({ ...parts, counts: this.#counts })
+    const mtu = this.#mtu
+    this.#fates = new Fates({ ...parts, counts: this.#counts, mtu, recovery })
     this.#inbox = new FrameInbox({ ...parts, path: this.#path }, this)
     this.#builder = new PacketBuilder({ ...parts, recovery, keys: this.#keys, randomBelow })
-    this.#sender = new Sender(mtuBytes, {
-      ...parts,
-      recovery,
-      path: this.#path,
-      builder: this.#builder,
-    })
+    const route = { path: this.#path, mtu, builder: this.#builder }
+    this.#sender = new Sender({ ...parts, ...route, recovery })
   }
 
   get state(): Connection['state'] {
@@ -149,7 +155,8 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   ): void {
     this.peer = peer
     this.ids.establish(remoteCid, resetToken)
-    this.#sender.setMtu(Math.min(this.#sender.mtuBytes, theirs.mtuBytes))
+    this.#limitBytes = Math.min(this.#options.mtuBytes, theirs.mtuBytes)
+    this.#beginMtu()
     this.#liveness.establish(nowMs, theirs.idleTimeoutMs)
     this.#builder.crc = theirs.crc
     this.#ackFrequency.establish(theirs.ackDelayMsMax)
@@ -262,7 +269,19 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
 
   /** The peer is proven to be on another machine: what was learnt is of the old path. */
   handleNewPath(): void {
-    this.recovery.handleNewPath(this.#nowMs, this.#sender.mtuBytes)
+    this.recovery.handleNewPath(this.#nowMs, BASE_DATAGRAM_BYTES)
+    this.#beginMtu()
+  }
+
+  #beginMtu(): void {
+    this.#mtu.begin(this.#limitBytes, isLoopback(this.remote.host))
+    this.#sender.followMtu()
+  }
+
+  /** So large a datagram does not leave this machine for where the peer is. */
+  handleTooLarge(nowMs: number, sizeBytes: number): void {
+    this.#mtu.handleTooLarge(nowMs, sizeBytes)
+    this.#sender.followMtu()
   }
 
   // — StreamsHost —
@@ -371,6 +390,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     if (nowMs >= this.recovery.timeoutMs() && this.recovery.handleTimeout(nowMs, this.#fates)) {
       this.#sender.probe()
     }
+    this.#sender.followMtu()
     if (nowMs >= this.#keepAliveMs) this.#control.ping = true
     this.streams.window.handleQuiet(nowMs)
     this.#path.handleTimeout(nowMs, this.#ptoMs)
@@ -397,7 +417,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#counts.sent += 1
     this.#counts.bytesSent += length
     if (frames && !this.recovery.hasElicitingInFlight) this.#liveness.handleAsked(this.#nowMs)
-    this.recovery.handleSent(this.#nowMs, length, frames)
+    this.recovery.handleSent(this.#nowMs, length, frames, this.#builder.isMtuProbe)
     this.#sender.handleSent(length, frames !== null)
     if (this.recovery.isExhausted) this.fail(CLOSE_CODE.internal, 'out of packet numbers')
     return length
@@ -413,6 +433,8 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   stats(): SessionStats {
     const { cipher } = this.#keys
     const { crc } = this.#builder
-    return this.#counts.stats(this.recovery, { mtuBytes: this.#sender.mtuBytes, cipher, crc })
+    const { sizeBytes: mtuBytes, probesLost: mtuProbesLost, blackHoles } = this.#mtu
+    const inUse = { mtuBytes, mtuProbesLost, blackHoles, cipher, crc }
+    return this.#counts.stats(this.recovery, inUse)
   }
 }

@@ -15,7 +15,7 @@ export class Counters {
 
   stats(
     recovery: Recovery,
-    inUse: Pick<SessionStats, 'mtuBytes' | 'cipher' | 'crc'>,
+    inUse: Pick<SessionStats, 'mtuBytes' | 'mtuProbesLost' | 'blackHoles' | 'cipher' | 'crc'>,
   ): SessionStats {
     return {
       ...inUse,

@@ -147,6 +147,8 @@ export class EndpointCore implements Endpoint {
       budget: this.budget,
       isAdmitted: isInitiator || !this.holdsBack,
       mtuBytes: this.mtuBytes,
+      mtuHintBytes: this.options.mtuHintBytes ?? ethernetBytesFor(remote),
+      setsDontFragment: this.options.setsDontFragment ?? false,
       congestion: this.options.congestion ?? 'bbr',
       packetsPerKeyMax: this.options.packetsPerKeyMax ?? Number.POSITIVE_INFINITY,
       random: this.options.random,
@@ -317,6 +319,15 @@ export class EndpointCore implements Endpoint {
     } else this.stats.unknownCid += 1
   }
 
+  handleTooLarge(nowMs: number, to: Address, sizeBytes: number): void {
+    for (const connection of this.#connections) {
+      const { remote } = connection
+      if (remote.host !== to.host || remote.port !== to.port) continue
+      connection.handleTooLarge(nowMs, sizeBytes)
+      this.#wake(connection)
+    }
+  }
+
   handleTimeout(nowMs: number): void {
     this.#nowMs = nowMs
     this.#dialling.handleTimeout(nowMs)
@@ -391,6 +402,9 @@ export class EndpointCore implements Endpoint {
     return false
   }
 }
+
+/** A 1500-byte frame less the IP and UDP headers. */
+const ethernetBytesFor = ({ host }: Address): number => (host.includes(':') ? 1_452 : 1_472)
 
 /** How the packet in hand came; reused. */
 const arrival = { packetNumber: 0, from: { host: '', port: 0 } as Address, cidLow: 0, cidHigh: 0 }

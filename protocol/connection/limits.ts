@@ -23,6 +23,10 @@ export const STREAM_SEND_BUFFER_BYTES = 4 << 20
 /** Of the peer's connection window: kept free for what is urgent. */
 export const RESERVED_CREDIT_BYTES = 65_536
 export const RESERVED_URGENCY_MAX = 1
+/** Every path takes so much (RFC 9000 §14). */
+export const BASE_DATAGRAM_BYTES = 1_200
+/** Jumbo frames of 9000 bytes, less the IPv6 and UDP headers. */
+export const JUMBO_DATAGRAM_BYTES = 8_952
 export const ACK_DELAY_MS_MAX = 5
 /** Timers fire late. */
 export const ACK_TIMER_SLOP_MS = 2

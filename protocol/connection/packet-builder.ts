@@ -72,6 +72,8 @@ export class PacketBuilder {
   }
   /** Of the packet that was built last: null when nothing in it obliges the peer to an ACK. */
   frames: SentFrame[] | null = null
+  /** … and whether it is larger than the path is known to take. */
+  isMtuProbe = false
   #skipGap = SKIP_GAP_MIN
   #nextSkip: number
 
@@ -90,6 +92,7 @@ export class PacketBuilder {
   /** One packet of frames at `into.at`; its length, 0 when there was nothing to say. */
   buildData(into: Target, { nowMs, isProbe, mayData, sizeBytesMax }: Wish): number {
     this.#maybeSkip()
+    this.isMtuProbe = false
     const sizeBytes = isProbe ? Math.min(HELLO_BYTES_MIN, sizeBytesMax) : sizeBytesMax
     const writer = this.#writerFor(into, sizeBytes)
     const start = writer.offset
@@ -111,6 +114,18 @@ export class PacketBuilder {
       if (told) frames.push(told)
       this.frames = frames
     }
+    return this.#wrap(into, nowMs)
+  }
+
+  /** PING and PADDING: it proves that so large a datagram passes, and nothing is lost with it. */
+  buildMtuProbe(into: Target, nowMs: number, sizeBytes: number): number {
+    this.#maybeSkip()
+    this.isMtuProbe = true
+    const writer = this.#writerFor(into, sizeBytes)
+    writer.u8(FRAME.ping)
+    into.out.fill(FRAME.padding, writer.offset, writer.end)
+    writer.offset = writer.end
+    this.frames = [{ kind: FRAME.padding, id: 0, offset: sizeBytes, lengthBytes: 0, fin: false }]
     return this.#wrap(into, nowMs)
   }
 
@@ -188,6 +203,7 @@ export class PacketBuilder {
     close: { code: number; reason: string; application: boolean },
     nowMs: number,
   ): number {
+    this.isMtuProbe = false
     const writer = this.#writerFor(into, HELLO_BYTES_MIN)
     const reason = Buffer.from(close.reason).subarray(0, REASON_BYTES_MAX)
     writer.u8(close.application ? FRAME.closeApplication : FRAME.closeTransport)

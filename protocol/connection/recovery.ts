@@ -34,7 +34,10 @@ export interface SentFrame {
 
 export interface FrameFate {
   handleFrameAcked(frame: SentFrame): void
-  handleFrameLost(frame: SentFrame): void
+  handleFrameLost(frame: SentFrame, nowMs: number): void
+  /** For each packet that obliged the peer to answer; what it carried is told apart. */
+  handlePacketAcked(packetNumber: number, bytes: number): void
+  handlePacketLost(nowMs: number, packetNumber: number, bytes: number, sentMs: number): void
 }
 
 export class Recovery {
@@ -203,9 +206,12 @@ export class Recovery {
           ackedBytes += this.#bytes[index] as number
           if (number > newest) newest = number
           if (number === largest) sampleMs = nowMs - (this.#sentMs[index] as number)
+          fate.handlePacketAcked(number, this.#bytes[index] as number)
           this.#settle(index, fate)
-        } else if (state === LOST) this.#handleSpurious(nowMs, index, fate)
-        else if (state === SKIPPED) return false
+        } else if (state === LOST) {
+          fate.handlePacketAcked(number, this.#bytes[index] as number)
+          this.#handleSpurious(nowMs, index, fate)
+        } else if (state === SKIPPED) return false
       }
       if (low < number) this.#runEnd[low % this.#capacity] = number
     }
@@ -302,8 +308,9 @@ export class Recovery {
       this.#elicitingInFlight -= 1
       this.packetsLost += 1
       const frames = this.#frames[index]
-      if (frames) for (const frame of frames) fate.handleFrameLost(frame)
+      if (frames) for (const frame of frames) fate.handleFrameLost(frame, nowMs)
       if (this.#isMtuProbe[index] === 1) continue
+      fate.handlePacketLost(nowMs, this.#oldest, this.#bytes[index] as number, sentMs)
       count += 1
       newestSentMs = sentMs
       const lost = this.sampler.describeLost(index, this.#bytes[index] as number, sentMs)
@@ -389,19 +396,19 @@ export class Recovery {
     if (this.timeoutMs() > nowMs) return false
     this.ptoCount += 1
     this.ptoTotal += 1
-    this.#requeueOldest(fate)
+    this.#requeueOldest(nowMs, fate)
     this.log?.metrics(nowMs, this)
     return true
   }
 
-  #requeueOldest(fate: FrameFate): void {
+  #requeueOldest(nowMs: number, fate: FrameFate): void {
     let packets = 2
     for (let number = this.#oldest; number < this.#next && packets > 0; number += 1) {
       const index = number % this.#capacity
-      if (this.#state[index] !== IN_FLIGHT) continue
+      if (this.#state[index] !== IN_FLIGHT || this.#isMtuProbe[index] === 1) continue
       const frames = this.#frames[index]
       if (!frames || frames.length === 0) continue
-      for (const frame of frames) fate.handleFrameLost(frame)
+      for (const frame of frames) fate.handleFrameLost(frame, nowMs)
       packets -= 1
     }
   }

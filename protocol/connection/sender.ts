@@ -6,6 +6,7 @@ import { SILENT_PACKETS_MAX } from './limits.ts'
 import { Pacer } from './pacer.ts'
 import type { PacketBuilder, Target, Wish } from './packet-builder.ts'
 import type { Path } from './path.ts'
+import type { PathMtu } from './path-mtu.ts'
 import type { Recovery } from './recovery.ts'
 import type { Streams } from './streams.ts'
 
@@ -18,6 +19,7 @@ export interface SenderParts {
   readonly control: ControlFrames
   readonly recovery: Recovery
   readonly path: Path
+  readonly mtu: PathMtu
   readonly builder: PacketBuilder
 }
 
@@ -33,13 +35,16 @@ export class Sender {
   /** Reused from packet to packet. */
   readonly #wish: Wish = { nowMs: 0, isProbe: false, mayData: false, sizeBytesMax: 0 }
 
-  constructor(mtuBytes: number, parts: SenderParts) {
-    this.mtuBytes = mtuBytes
+  constructor(parts: SenderParts) {
     this.#parts = parts
-    this.#pacer = new Pacer(parts.recovery, mtuBytes)
+    this.mtuBytes = parts.mtu.sizeBytes
+    this.#pacer = new Pacer(parts.recovery, this.mtuBytes)
   }
 
-  setMtu(bytes: number): void {
+  /** The path may be known to take more, or less. */
+  followMtu(): void {
+    const bytes = this.#parts.mtu.sizeBytes
+    if (bytes === this.mtuBytes) return
     this.mtuBytes = bytes
     this.#pacer.segmentBytes = bytes
     this.#parts.recovery.congestion.setSegmentBytes(bytes)
@@ -53,6 +58,7 @@ export class Sender {
   /** Window or round trip have changed. */
   handleAck(): void {
     const { streams, recovery } = this.#parts
+    this.followMtu()
     streams.buffer.windowBytes = recovery.congestion.windowBytes
     if (!recovery.congestion.isSlowStart) this.#tuneAcks()
   }
@@ -70,6 +76,7 @@ export class Sender {
   }
 
   handleSent(lengthBytes: number, isEliciting: boolean): void {
+    if (lengthBytes === this.mtuBytes) this.#parts.mtu.handleFull()
     if (isEliciting) this.#pacer.handleSent(lengthBytes)
     this.#silentPackets = isEliciting ? 0 : this.#silentPackets + 1
     if (this.#silentPackets >= SILENT_PACKETS_MAX) this.#parts.control.ping = true
@@ -112,6 +119,10 @@ export class Sender {
       this.#noteLimit(nowMs, hasStreamData, hasWindow)
       return 0
     }
+    if (mayData && !isProbe && into.at === 0) {
+      const length = this.#buildMtuProbe(nowMs, into)
+      if (length > 0) return length
+    }
     const wish = this.#wish
     wish.nowMs = nowMs
     wish.isProbe = isProbe
@@ -120,6 +131,15 @@ export class Sender {
     const length = builder.buildData(into, wish)
     if (isProbe) this.#probes -= 1
     return length
+  }
+
+  /** The search for the path's MTU goes on beside data, in datagrams of its own. */
+  #buildMtuProbe(nowMs: number, into: Target): number {
+    const { mtu, path, builder } = this.#parts
+    const sizeBytes = mtu.wantedBytes(nowMs)
+    if (sizeBytes === 0 || path.roomBytes !== Number.POSITIVE_INFINITY) return 0
+    mtu.handleProbeSent(sizeBytes)
+    return builder.buildMtuProbe(into, nowMs, sizeBytes)
   }
 
   /** Why is nothing sent now? What is measured of the path depends on it. */

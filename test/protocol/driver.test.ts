@@ -30,6 +30,9 @@ class NotingCore implements Endpoint {
     this.notes.push('datagram')
     this.arrivalsMs.push(nowMs)
   }
+  handleTooLarge(_nowMs: number, _to: Address, sizeBytes: number): void {
+    this.notes.push(`too large: ${sizeBytes}`)
+  }
   handleTimeout(): void {
     this.notes.push('timeout')
     this.timeoutMs = this.handleTimeoutSets

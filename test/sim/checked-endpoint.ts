@@ -27,6 +27,8 @@ export class CheckedEndpoint implements Endpoint {
   #timeoutMs = Number.NEGATIVE_INFINITY
   #timeoutsAtOnce = 0
   #windowBytesMax = 0
+  /** A search for the path's MTU is beside the window as well. */
+  #packetBytesMax = 0
 
   constructor(inner: Endpoint, complain: Complain) {
     this.#inner = inner
@@ -59,6 +61,10 @@ export class CheckedEndpoint implements Endpoint {
     this.#inner.handleDatagram(nowMs, bytes, from)
   }
 
+  handleTooLarge(nowMs: number, to: Address, sizeBytes: number): void {
+    this.#inner.handleTooLarge(nowMs, to, sizeBytes)
+  }
+
   handleTimeout(nowMs: number): void {
     this.#timeoutsAtOnce = nowMs === this.#timeoutMs ? this.#timeoutsAtOnce + 1 : 0
     this.#timeoutMs = nowMs
@@ -85,8 +91,8 @@ export class CheckedEndpoint implements Endpoint {
 
   pollTransmit(nowMs: number, out: Transmit): boolean {
     const hasMore = this.#inner.pollTransmit(nowMs, out)
-    this.#checkWindows()
     if (hasMore) this.#checkPacket(out)
+    this.#checkWindows()
     return hasMore
   }
 
@@ -105,7 +111,7 @@ export class CheckedEndpoint implements Endpoint {
       if (cwndBytes < 2 * mtuBytes) this.#complain(`window of ${cwndBytes} bytes`)
       if (inFlightBytes < 0) this.#complain(`${inFlightBytes} bytes in flight`)
       const beside = BESIDE_WINDOW_PACKETS + PROBES_PER_TIMEOUT * ptoCount
-      const mostBytes = this.#windowBytesMax + beside * mtuBytes
+      const mostBytes = this.#windowBytesMax + beside * mtuBytes + this.#packetBytesMax
       if (inFlightBytes > mostBytes) this.#complain(`${inFlightBytes} bytes in flight`)
     }
   }
@@ -116,6 +122,7 @@ export class CheckedEndpoint implements Endpoint {
       this.#complain(`a datagram of ${lengthBytes} bytes is not one packet`)
     }
     if (((packet[1]! >> 1) & 15) !== DATA_TYPE) return
+    this.#packetBytesMax = Math.max(this.#packetBytesMax, lengthBytes)
     const destination = packet.readBigUInt64LE(4)
     const number = packet.readUIntBE(18, 6)
     if (number <= (this.#lastNumbers.get(destination) ?? -1)) {

@@ -22,6 +22,8 @@ export interface HostOptions {
   eagainMs: number
   /** Equal datagrams that the socket takes in one call. */
   trainSegmentsMax: number
+  /** Larger datagrams do not leave the machine, and the socket says so. */
+  interfaceBytes: number
 }
 
 export const PLAIN_HOST: HostOptions = {
@@ -31,6 +33,7 @@ export const PLAIN_HOST: HostOptions = {
   eagain: null,
   eagainMs: 2,
   trainSegmentsMax: 64,
+  interfaceBytes: Number.POSITIVE_INFINITY,
 }
 
 interface PendingTimer extends Timer {
@@ -88,6 +91,8 @@ export class Host {
       trainSegmentsMax: this.options.trainSegmentsMax,
       onDatagram: null,
       onWritable: null,
+      onTooLarge: null,
+      setsDontFragment: true,
       send: (bytes, to, segmentBytes) => this.#sendTrain(bytes, to, segmentBytes),
       close: () => {
         this.kill()
@@ -133,6 +138,11 @@ export class Host {
         this.port.onWritable?.()
       })
       return false
+    }
+    const longestBytes = Math.min(segmentBytes, bytes.length)
+    if (longestBytes > this.options.interfaceBytes) {
+      this.port.onTooLarge?.(to, longestBytes)
+      return true
     }
     for (let at = 0; at < bytes.length; at += segmentBytes) {
       this.#send(new Uint8Array(bytes.subarray(at, at + segmentBytes)), to)

@@ -21,6 +21,8 @@ const LINGER_MS_MAX = 120_000
 export interface PartyOptions {
   readonly host?: Partial<HostOptions>
   readonly endpoint?: Partial<EndpointOptions>
+  /** Default 10.0.0.n. */
+  readonly address?: string
 }
 
 export interface Report extends LinkCounts {
@@ -61,7 +63,7 @@ export class World {
 
   addParty(name: string, options: PartyOptions = {}): Party {
     const number = this.parties.length + 1
-    const address = { host: `10.0.0.${number}`, port: 7_000 + number }
+    const address = { host: options.address ?? `10.0.0.${number}`, port: 7_000 + number }
     const host = new Host(address, options.host ?? {}, {
       schedule: this.schedule,
       random: new Random(this.seed, `host ${name}`),
@@ -74,6 +76,7 @@ export class World {
     const core = createCoreEndpoint({
       mtuBytes: MTU_BYTES,
       suites: [plainSuite],
+      setsDontFragment: true,
       ...options.endpoint,
       identity,
       random: (lengthBytes) => random.bytes(lengthBytes),

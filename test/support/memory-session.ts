@@ -91,7 +91,8 @@ export class MemorySession implements Session {
     const errors = { crcErrors: 0, authErrors: 0, duplicates: 0, spuriousLosses: 0, ptoCount: 0 }
     const path = { rttMs: 0, minRttMs: 0, cwndBytes: 0, inFlightBytes: 0, mtuBytes: 65_507 }
     const bytes = { bytesSent: this.#bytesSent, bytesReceived: this.#bytesReceived }
-    const inUse = { cipher: 'none', crc: 'full', congestion: 'none' } as const
+    const mtu = { mtuProbesLost: 0, blackHoles: 0 }
+    const inUse = { ...mtu, cipher: 'none', crc: 'full', congestion: 'none' } as const
     return { ...inUse, ...path, ...none, ...bytes, bytesRetransmitted: 0, ...errors }
   }
 

@@ -16,6 +16,8 @@ class Bench {
   readonly #fate = {
     handleFrameAcked: (): void => {},
     handleFrameLost: (frame: SentFrame): void => void this.lost.push(frame),
+    handlePacketAcked: (): void => {},
+    handlePacketLost: (): void => {},
   }
 
   /** Sends so many packets, `everyMs` apart; the number of the first. */
