@@ -96,7 +96,7 @@ export class Control {
     { handle, fail }: { handle: (message: Message) => void; fail: (error: Error) => void },
   ) {
     this.#stream = stream
-    let text = ''
+    const reader = new MessageReader()
     let isOver = false
     const give = (error: Error): void => {
       if (isOver) return
@@ -105,22 +105,19 @@ export class Control {
     }
     stream.setEncoding('utf8')
     stream.on('data', (part: string) => {
-      text += part
-      const lines = text.split('\n')
-      text = lines.pop() ?? ''
-      for (const line of lines) {
-        const message = isOver ? null : parse(line)
-        if (message) handle(message)
-        else give(notUnderstood())
+      if (isOver) return
+      try {
+        for (const message of reader.take(part)) handle(message)
+      } catch (error) {
+        give(error as Error)
       }
-      if (text.length > LINE_BYTES_MAX) give(notUnderstood())
     })
     stream.on('error', give)
     stream.on('end', () => give(new HoldfastError('UNREACHABLE', 'the other end stopped')))
   }
 
   send(message: Message): void {
-    if (this.#stream.writable) this.#stream.write(`${JSON.stringify(message)}\n`)
+    if (this.#stream.writable) this.#stream.write(formatMessage(message))
   }
 
   end(): void {
@@ -128,11 +125,27 @@ export class Control {
   }
 }
 
-function parse(line: string): Message | null {
+export const formatMessage = (message: Message): string => `${JSON.stringify(message)}\n`
+
+/** Cuts what comes into messages. */
+export class MessageReader {
+  #text = ''
+
+  /** The messages that are whole now. Throws INVALID_REQUEST for a line that is none, or is longer
+   * than any. */
+  take(part: string): Message[] {
+    const lines = (this.#text + part).split('\n')
+    this.#text = lines.pop() ?? ''
+    if (this.#text.length > LINE_BYTES_MAX) throw notUnderstood()
+    return lines.map(parse)
+  }
+}
+
+function parse(line: string): Message {
   try {
     return MESSAGE.parse(JSON.parse(line))
   } catch {
-    return null
+    throw notUnderstood()
   }
 }
 

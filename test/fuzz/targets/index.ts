@@ -7,6 +7,7 @@ import { handshakeTargets } from './handshake.ts'
 import { identityTargets } from './identity.ts'
 import { modelTargets } from './models.ts'
 import { packetTargets } from './packets.ts'
+import { perfTargets } from './perf.ts'
 import { rpcTargets } from './rpc.ts'
 import { treeTargets } from './tree.ts'
 
@@ -16,6 +17,7 @@ export const TARGETS: readonly Target[] = [
   ...handshakeTargets,
   ...modelTargets,
   ...rpcTargets,
+  ...perfTargets,
   ...identityTargets,
   ...chunkTargets,
   ...treeTargets,
