@@ -52,7 +52,7 @@ export class BbrModel {
 
   constructor(nowMs: number, hasBaseline: boolean) {
     this.baseline = new LossBaseline(hasBaseline)
-    this.minRtt = new MinRtt(nowMs)
+    this.minRtt = new MinRtt(nowMs, !hasBaseline)
     this.#extraSinceMs = nowMs
   }
 
@@ -164,11 +164,11 @@ export class BbrModel {
     return isFirst
   }
 
-  /** Of what was sent in the round of losses that ends now. */
-  lossRatioOfRound(sample: AckSample): number {
+  /** In the round of losses that ends now. */
+  hasLostTooMuch(sample: AckSample): boolean {
     const lost = sample.lostTotalBytes - this.#lossRoundLost
     const delivered = sample.deliveredTotalBytes - this.#lossRoundBegan
-    return lost > 0 ? lost / (lost + delivered) : 0
+    return lost > this.baseline.allowedBytes(lost + delivered)
   }
 
   /** Slows down to what is delivered, by no more than three tenths a round. */

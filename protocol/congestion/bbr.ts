@@ -30,6 +30,8 @@ const WINDOW_GAIN_PROBE_RTT = 0.5
 const PACING_MARGIN = 0.99
 const BETA = 0.7
 const HEADROOM = 0.15
+/** A path's worth, and what acknowledgements that come in steps hold back. */
+const FULL_PATH = 1.05
 const STARTUP_LOSS_RUNS = 6
 const DRAIN_ROUNDS_MAX = 3
 const PROBE_RTT_MS = 200
@@ -74,9 +76,11 @@ export class Bbr implements CongestionController {
   #undoShortInFlightBytes = Number.POSITIVE_INFINITY
   #undoLongInFlightBytes = Number.POSITIVE_INFINITY
   #episodeRound = -1
-  // The round that feeds the estimate of inherent loss.
-  #roundLostBytes = 0
-  #roundDeliveredBytes = 0
+  #lostTotalBytes = 0
+  /** The round trip with a full queue, as of late. */
+  #fullRttMs = 0
+  #recentRttMs = 0
+  #lastAckMs = 0
 
   constructor(
     name: 'bbr' | 'bbr-draft',
@@ -157,9 +161,9 @@ export class Bbr implements CongestionController {
     const model = this.#model
     if (model.handleLoss(lost.deliveredTotalBytes, lost.beginsRun)) this.#saveState()
     if (!this.#isProbeSample) return
-    const threshold = model.baseline.thresholdRatio
-    if (lost.lostSinceBytes <= lost.sentInFlightBytes * threshold) return
-    const inFlightBytes = inFlightAtLoss(lost, threshold)
+    const allowedBytes = model.baseline.allowedBytes(lost.sentInFlightBytes)
+    if (lost.lostSinceBytes <= allowedBytes) return
+    const inFlightBytes = inFlightAtLoss(lost, allowedBytes / lost.sentInFlightBytes)
     this.#handleTooHigh(nowMs, lost.deliveredTotalBytes, inFlightBytes, lost.isAppLimited)
   }
 
@@ -255,26 +259,38 @@ export class Bbr implements CongestionController {
   #handleCongestion(sample: AckSample): void {
     const model = this.#model
     model.handleRound(sample)
-    if (model.isRoundStart) this.#feedBaseline(sample)
+    this.#feedBaseline(sample)
     model.handleBandwidth(sample)
     if (!model.isLossRoundStart) return
     const isAccelerating =
       this.#state === 'startup' || this.#state === 'refill' || this.#state === 'up'
-    const { isOn, thresholdRatio } = model.baseline
-    const isNews = !isOn || model.lossRatioOfRound(sample) > thresholdRatio
+    const isNews = !model.baseline.isOn || model.hasLostTooMuch(sample)
     if (!isAccelerating && model.isLossInRound && isNews) model.lowerShortBounds(this.windowBytes)
     model.isLossInRound = false
   }
 
+  /** Losses that come while the queue is short are the path's own. Not while we push: a policer has
+   * no queue. */
   #feedBaseline(sample: AckSample): void {
-    const lost = sample.lostTotalBytes - this.#roundLostBytes
-    const delivered = sample.deliveredTotalBytes - this.#roundDeliveredBytes
-    this.#roundLostBytes = sample.lostTotalBytes
-    this.#roundDeliveredBytes = sample.deliveredTotalBytes
-    const { minRtt, baseline } = this.#model
-    const isShort = sample.rttMs <= 1.1 * minRtt.minMs + 1
-    const isQuiet = isShort || this.#state === 'cruise' || this.#state === 'down'
-    if (isQuiet) baseline.handleQuietRound(Math.max(0, lost), delivered)
+    const { baseline, minRtt, fullRounds, isRoundStart } = this.#model
+    const lostBytes = Math.max(0, sample.lostTotalBytes - this.#lostTotalBytes)
+    this.#lostTotalBytes = sample.lostTotalBytes
+    const pathMs = sample.rttMs - sample.ackDelayMs
+    const minMs = Math.min(minRtt.minMs, pathMs)
+    if (isRoundStart) {
+      this.#fullRttMs -= 0.01 * (this.#fullRttMs - minMs)
+      baseline.handleRound(this.#segmentBytes)
+    }
+    this.#fullRttMs = Math.max(this.#fullRttMs, pathMs)
+    const isGrowing = this.#state === 'startup' && fullRounds === 0
+    const share = Math.min(1, (4 * (sample.nowMs - this.#lastAckMs)) / minMs)
+    this.#lastAckMs = sample.nowMs
+    this.#recentRttMs += share * (pathMs - this.#recentRttMs)
+    const halfMs = minMs + 0.5 * (this.#fullRttMs - minMs)
+    const isShort = pathMs <= halfMs && this.#recentRttMs <= halfMs
+    if (isShort && (isGrowing || this.#state === 'cruise' || this.#state === 'down')) {
+      baseline.handleQuiet(lostBytes, sample.ackedBytes)
+    }
   }
 
   // — startup and drain —
@@ -291,10 +307,10 @@ export class Bbr implements CongestionController {
     const model = this.#model
     if (!model.isLossRoundStart || model.isFull) return
     if (model.lossRunsInRound < STARTUP_LOSS_RUNS) return
-    const { isOn, thresholdRatio } = model.baseline
-    if (sample.lostSinceBytes <= sample.sentInFlightBytes * thresholdRatio) return
+    const { baseline } = model
+    if (sample.lostSinceBytes <= baseline.allowedBytes(sample.sentInFlightBytes)) return
     // While the rate still grows with what is sent, losses are not the queue's.
-    if (isOn && !sample.isAppLimited && model.fullRounds === 0) return
+    if (baseline.isOn && !sample.isAppLimited && model.fullRounds === 0) return
     this.#undoState = 'startup'
     model.isFull = true
     model.isFullNow = true
@@ -403,8 +419,7 @@ export class Bbr implements CongestionController {
         return true
       }
     }
-    const { thresholdRatio } = model.baseline
-    if (sample.lostSinceBytes > sample.sentInFlightBytes * thresholdRatio) return false
+    if (sample.lostSinceBytes > model.baseline.allowedBytes(sample.sentInFlightBytes)) return false
     if (model.longInFlightBytes === Number.POSITIVE_INFINITY) return false
     model.longInFlightBytes = Math.max(model.longInFlightBytes, sample.sentInFlightBytes)
     if (this.#state === 'up') this.#raiseLongBound(sample)
@@ -434,10 +449,15 @@ export class Bbr implements CongestionController {
   }
 
   get #longBoundWithHeadroom(): number {
-    const { longInFlightBytes } = this.#model
+    const model = this.#model
+    const { longInFlightBytes } = model
     if (longInFlightBytes === Number.POSITIVE_INFINITY) return longInFlightBytes
     const headroom = Math.max(this.#segmentBytes, HEADROOM * longInFlightBytes)
-    return Math.max(longInFlightBytes - headroom, this.#minWindowBytes)
+    const freeBytes = longInFlightBytes - headroom
+    // Ours: not so much room that the path runs empty, as the draft's would leave on short queues.
+    const fullBytes = model.baseline.isOn ? FULL_PATH * model.maxPathBytes : 0
+    const boundBytes = Math.max(freeBytes, Math.min(fullBytes, longInFlightBytes))
+    return Math.max(boundBytes, this.#minWindowBytes)
   }
 
   // — probing for the round trip —

@@ -15,8 +15,9 @@ export interface AckSample {
   /** In flight before this batch, and after it. */
   priorInFlightBytes: number
   inFlightBytes: number
-  /** Of the newest packet that this batch acknowledges: the round trip, its ACK delay included … */
+  /** Of the newest packet that this batch acknowledges: the round trip, and what the ACK waited of it … */
   rttMs: number
+  ackDelayMs: number
   sentMs: number
   /** … what had been delivered when it was sent, and what has been since … */
   priorDeliveredBytes: number

@@ -2,6 +2,10 @@
 // when must that be looked at again? draft-ietf-ccwg-bbr, "ProbeRTT Logic".
 const FILTER_MS = 10_000
 const PROBE_INTERVAL_MS = 5_000
+/** Ours: a sample as good as equal shows that nothing has changed, and no queue stands. The draft
+ * lets only a shorter one count, and so interrupts a sender that is alone. */
+const EQUAL_FACTOR = 1.02
+const EQUAL_MS = 0.1
 
 export class MinRtt {
   minMs = Number.POSITIVE_INFINITY
@@ -11,12 +15,16 @@ export class MinRtt {
   /** Nothing shorter was seen for an interval: look. */
   isProbeDue = false
 
-  constructor(nowMs: number) {
+  readonly #isDraft: boolean
+
+  constructor(nowMs: number, isDraft: boolean) {
+    this.#isDraft = isDraft
     this.#minAtMs = nowMs
     this.#recentAtMs = nowMs
   }
 
   handleSample(nowMs: number, rttMs: number): void {
+    if (!this.#isDraft && rttMs <= this.minMs * EQUAL_FACTOR + EQUAL_MS) this.#confirm(nowMs)
     this.isProbeDue = nowMs > this.#recentAtMs + PROBE_INTERVAL_MS
     if (rttMs < this.#recentMs || this.isProbeDue) {
       this.#recentMs = rttMs
@@ -27,6 +35,12 @@ export class MinRtt {
       this.minMs = this.#recentMs
       this.#minAtMs = this.#recentAtMs
     }
+  }
+
+  #confirm(nowMs: number): void {
+    this.#minAtMs = nowMs
+    this.#recentAtMs = nowMs
+    this.#recentMs = this.minMs
   }
 
   /** It has been looked at just now. */

@@ -22,6 +22,7 @@ export class RateSampler {
     priorInFlightBytes: 0,
     inFlightBytes: 0,
     rttMs: 0,
+    ackDelayMs: 0,
     sentMs: 0,
     priorDeliveredBytes: 0,
     deliveredBytes: 0,

@@ -228,6 +228,7 @@ export class Recovery {
       sample.ackedBytes = ackedBytes
       sample.lostBytes = Math.max(0, this.sampler.lostBytes - priorLostBytes)
       sample.priorInFlightBytes = priorInFlightBytes
+      sample.ackDelayMs = newest === largest ? Math.min(ack.delayMs, this.peerAckDelayMsMax) : 0
       this.#informCongestion(nowMs, newest % this.#capacity)
     }
     this.#advance(nowMs)

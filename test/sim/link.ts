@@ -11,6 +11,11 @@ export interface LinkOptions {
   jitterMs: number
   /** What waits in front of the bottleneck; more is dropped at the tail. */
   queueBytes: number
+  /** A token bucket in front of it instead of a queue: what exceeds the rate by so much is dropped.
+   * Infinity: none. */
+  policerBytes: number
+  /** Delivers only at multiples of this, as radio links and thinned acknowledgements do; 0: at once. */
+  slotMs: number
   lossRatio: number
   /** Gilbert–Elliott: loss comes in bursts of `packetsMean`, so that `lossRatio` holds overall. */
   burstPackets: number
@@ -35,6 +40,8 @@ export const CLEAN_LINK: LinkOptions = {
   delayMs: 10,
   jitterMs: 0,
   queueBytes: Number.POSITIVE_INFINITY,
+  policerBytes: Number.POSITIVE_INFINITY,
+  slotMs: 0,
   lossRatio: 0,
   burstPackets: 1,
   duplicateRatio: 0,
@@ -97,8 +104,8 @@ export class Link {
     }
   }
 
-  /** The bytes belong to the link. */
-  send(bytes: Uint8Array): void {
+  /** The bytes belong to the link. `deliver`: to others than its own end, who share it. */
+  send(bytes: Uint8Array, deliver = this.#deliver): void {
     const { options, counts } = this
     const index = counts.sent
     counts.sent += 1
@@ -111,13 +118,15 @@ export class Link {
     if (departMs === null) return
     const isLate = this.#random.chance(options.reorderRatio)
     const extraMs = options.jitterMs * this.#random.ratio() + (isLate ? options.reorderMs : 0)
-    const arriveMs = departMs + options.delayMs + extraMs
+    const { slotMs } = options
+    const freeMs = departMs + options.delayMs + extraMs
+    const arriveMs = slotMs > 0 ? Math.ceil(freeMs / slotMs) * slotMs : freeMs
     const arriving = this.#corrupt(bytes, index)
-    this.#schedule.at(arriveMs, () => this.#arrive(arriving, index))
+    this.#schedule.at(arriveMs, () => this.#arrive(arriving, index, deliver))
     if (!this.#random.chance(options.duplicateRatio)) return
     counts.duplicated += 1
     const copy = arriving.slice()
-    this.#schedule.at(arriveMs + DUPLICATE_DELAY_MS, () => this.#arrive(copy, index))
+    this.#schedule.at(arriveMs + DUPLICATE_DELAY_MS, () => this.#arrive(copy, index, deliver))
   }
 
   #isLost(bytes: Uint8Array, index: number): boolean {
@@ -140,9 +149,10 @@ export class Link {
   /** When the last byte has left the bottleneck; null when its queue was full. */
   #passBottleneck(lengthBytes: number): number | null {
     const { nowMs } = this.#schedule
-    const { rateMbit, queueBytes } = this.options
+    const { rateMbit, queueBytes, policerBytes } = this.options
     if (rateMbit === Number.POSITIVE_INFINITY) return nowMs
     const bytesPerMs = rateMbit * BYTES_PER_MS
+    if (policerBytes !== Number.POSITIVE_INFINITY) return this.#police(lengthBytes, bytesPerMs)
     const startMs = Math.max(nowMs, this.#busyUntilMs)
     const waitingBytes = (startMs - nowMs) * bytesPerMs
     // An idle link takes one datagram whatever its queue.
@@ -156,6 +166,19 @@ export class Link {
     return this.#busyUntilMs
   }
 
+  #police(lengthBytes: number, bytesPerMs: number): number | null {
+    const { nowMs } = this.#schedule
+    // In debt for so long already: what has been let through beyond the rate.
+    const debtMs = Math.max(0, this.#busyUntilMs - nowMs)
+    if (debtMs * bytesPerMs + lengthBytes > this.options.policerBytes) {
+      this.counts.dropped += 1
+      this.counts.overflowed += 1
+      return null
+    }
+    this.#busyUntilMs = nowMs + debtMs + lengthBytes / bytesPerMs
+    return nowMs
+  }
+
   #corrupt(bytes: Uint8Array, index: number): Uint8Array {
     const { corruptEvery, corruptRatio } = this.options
     const isHit = corruptEvery > 0 && index % corruptEvery === corruptEvery - 1
@@ -166,7 +189,7 @@ export class Link {
     return bytes
   }
 
-  #arrive(bytes: Uint8Array, index: number): void {
+  #arrive(bytes: Uint8Array, index: number, deliver: (bytes: Uint8Array) => void): void {
     if (this.options.isDown) {
       this.counts.dropped += 1
       return
@@ -174,6 +197,6 @@ export class Link {
     this.counts.delivered += 1
     if (index < this.#deliveredMax) this.counts.reordered += 1
     else this.#deliveredMax = index
-    this.#deliver(bytes)
+    deliver(bytes)
   }
 }

@@ -18,6 +18,15 @@ export interface Row {
   readonly goal: number
 }
 
+/** Buffers and windows that limit nothing: congestion control alone is looked at. */
+export const WIDE = {
+  sendBufferBytes: 128 * MIB,
+  streamWindowBytes: 64 * MIB,
+  streamWindowBytesMax: 64 * MIB,
+  connectionWindowBytes: 128 * MIB,
+  connectionWindowBytesMax: 128 * MIB,
+}
+
 /** A queue of one round trip's worth. */
 const link = (rateMbit: number, rttMs: number, rest: Partial<LinkOptions> = {}): Row['link'] => ({
   rateMbit,
@@ -83,7 +92,7 @@ export interface Outcome {
 
 export function play(row: Row, seed: number, congestion: CongestionName): Outcome {
   const world = new World(seed, row.link)
-  const limits = { handshakeTimeoutMs: 60_000, sendBufferBytes: 64 * MIB }
+  const limits = { handshakeTimeoutMs: 60_000, ...WIDE }
   const client = world.addParty('client', { endpoint: { congestion, limits } })
   const server = world.addParty('server', { endpoint: { congestion, limits } })
   const connection = client.connect(server)

@@ -46,6 +46,7 @@ export class World {
   /** Where others see each party. */
   readonly #outside = new Map<Party, Address>()
   readonly #linkByEnds = new Map<string, Link>()
+  readonly #shared = new Map<string, Link>()
   readonly #complaints: string[] = []
   readonly #stamp = Buffer.alloc(8)
   #steps = 0
@@ -116,11 +117,16 @@ export class World {
     const link = new Link(this.#linkOptions, {
       schedule: this.schedule,
       random: new Random(this.seed, `link ${ends}`),
-      deliver: (bytes) => to.host.receive(bytes, this.#outside.get(from) ?? from.host.address),
+      deliver: (bytes) => this.#deliver(from, to, bytes),
     })
     this.links.push(link)
     this.#linkByEnds.set(ends, link)
     return link
+  }
+
+  /** From now on what `from` sends to `to` passes this link, beside what passes it anyway. */
+  share(link: Link, from: Party, to: Party): void {
+    this.#shared.set(`${from.name}>${to.name}`, link)
   }
 
   at(atMs: number, act: () => void): void {
@@ -201,8 +207,14 @@ export class World {
     this.#stamp.writeDoubleLE(this.nowMs)
     this.traceHash = crc32(bytes, crc32(this.#stamp, (this.traceHash ^ port) >>> 0))
     const target = this.#byAddress.get(keyOf(to))
-    if (target) this.linkBetween(from, target).send(bytes)
+    const shared = target && this.#shared.get(`${from.name}>${target.name}`)
+    if (shared) shared.send(bytes, (arriving) => this.#deliver(from, target, arriving))
+    else if (target) this.linkBetween(from, target).send(bytes)
     else this.strayBytes.set(keyOf(to), (this.strayBytes.get(keyOf(to)) ?? 0) + bytes.length)
+  }
+
+  #deliver(from: Party, to: Party, bytes: Uint8Array): void {
+    to.host.receive(bytes, this.#outside.get(from) ?? from.host.address)
   }
 
   /** A world without connections must come to rest. */
