@@ -16,7 +16,7 @@ export function table(rows: readonly (readonly string[])[], { note = false } = {
 
 /** A ratio beside its goal: "0.81 (≥ 0.72)", with a mark when it is missed. */
 export function beside(value: number, goal: Goal | undefined): string {
-  const text = Number.isFinite(value) ? value.toFixed(2) : '–'
+  const text = Number.isFinite(value) ? value.toFixed(value < 0.1 ? 3 : 2) : '–'
   if (!goal) return text
   const sign = goal.atLeast === undefined ? '≤' : '≥'
   return `${text} (${sign} ${goal.atLeast ?? goal.atMost})${isMet(value, goal) ? '' : ' ✗'}`

@@ -16,8 +16,8 @@ const CONTENT_STREAM = 0
 const RING_UNITS = 16
 
 export type Order =
-  /** What comes is content; the first bytes are not measured. */
-  | { kind: 'take'; warmUpBytes: number }
+  /** What comes is content; the first bytes are not measured, and a mark is set after some. */
+  | { kind: 'take'; warmUpBytes: number; markBytes?: number | undefined }
   | { kind: 'answer' }
   | { kind: 'report' }
   | { kind: 'send'; bytes: number; warmUpBytes: number }
@@ -39,6 +39,8 @@ export type Word =
       wrongAt: number | null
       /** When the measured bytes began (null: not yet), and the last one that came. */
       begun: Moment | null
+      /** When so many had come. */
+      mark: { bytes: number; atNs: number } | null
       last: Moment
       now: Moment
     }
@@ -71,7 +73,7 @@ async function serve(): Promise<void> {
   let taking: Taking | null = null
   process.on('message', async (order: Order) => {
     if (order.kind === 'take') {
-      taking = new Taking(order.warmUpBytes)
+      taking = new Taking(order.warmUpBytes, order.markBytes ?? Number.POSITIVE_INFINITY)
       taking.take(await first)
     } else if (order.kind === 'answer') answerRequests(await first)
     else if (order.kind === 'report') taking?.report(false)
@@ -83,11 +85,14 @@ async function serve(): Promise<void> {
 class Taking {
   readonly #check = new ContentCheck(CONTENT_STREAM)
   readonly #warmUpBytes: number
+  readonly #markBytes: number
+  #mark: { bytes: number; atNs: number } | null = null
   #begun: Moment | null = null
   #lastNs = 0
 
-  constructor(warmUpBytes: number) {
+  constructor(warmUpBytes: number, markBytes: number) {
     this.#warmUpBytes = warmUpBytes
+    this.#markBytes = markBytes
   }
 
   take(stream: Duplex): void {
@@ -95,6 +100,8 @@ class Taking {
       this.#check.take(part)
       if (!this.#begun && this.#check.bytes >= this.#warmUpBytes) this.#begun = now()
       this.#lastNs = Number(process.hrtime.bigint())
+      const { bytes } = this.#check
+      if (bytes >= this.#markBytes) this.#mark ??= { bytes, atNs: this.#lastNs }
     })
     stream.once('end', () => {
       this.report(true)
@@ -107,7 +114,8 @@ class Taking {
     const { bytes, wrongAt } = this.#check
     const moment = now()
     const last = { ...moment, atNs: this.#lastNs }
-    say({ kind: 'received', isWhole, bytes, wrongAt, begun: this.#begun, last, now: moment })
+    const [begun, mark] = [this.#begun, this.#mark]
+    say({ kind: 'received', isWhole, bytes, wrongAt, begun, mark, last, now: moment })
   }
 }
 

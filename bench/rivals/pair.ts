@@ -25,6 +25,8 @@ export interface Transfer {
   readonly bytes: number
   readonly seconds: number
   readonly bitsPerSecond: number
+  /** Until the mark, where there was one and it was reached; else of the whole. */
+  readonly bitsPerSecondToMark: number
   /** User and system time of each process per 10^9 bytes; NaN when it was cut off. */
   readonly senderCpuPerGB: number
   readonly receiverCpuPerGB: number
@@ -77,12 +79,12 @@ export class Pair {
 export async function transfer(
   spec: RivalSpec,
   place: Place,
-  what: { bytes: number; warmUpBytes?: number; secondsMax?: number },
+  what: { bytes: number; warmUpBytes?: number; markBytes?: number; secondsMax?: number },
 ): Promise<Transfer> {
-  const { bytes, warmUpBytes = 0, secondsMax = 120 } = what
+  const { bytes, warmUpBytes = 0, markBytes, secondsMax = 120 } = what
   const pair = await Pair.open('send', spec, place)
   try {
-    pair.order(pair.receiver, { kind: 'take', warmUpBytes })
+    pair.order(pair.receiver, { kind: 'take', warmUpBytes, markBytes })
     const received = heard<Word, 'received'>(pair.receiver, 'received')
     const sent = heard<Word, 'sent'>(pair.sender, 'sent')
     sent.catch(() => undefined)
@@ -115,12 +117,16 @@ function figures(
     bytes,
     seconds,
     bitsPerSecond: (bytes * 8) / seconds,
+    bitsPerSecondToMark: toMark(received, startNs) ?? (bytes * 8) / seconds,
     senderCpuPerGB: (sent.ended.cpuSeconds - senderStart.cpuSeconds) / (bytes / GB),
     receiverCpuPerGB: (received.last.cpuSeconds - begun.cpuSeconds) / (bytes / GB),
     wrongAt: received.wrongAt,
     isWhole: true,
   }
 }
+
+const toMark = (received: Received | null, startNs: number): number | null =>
+  received?.mark ? (received.mark.bytes * 8e9) / (received.mark.atNs - startNs) : null
 
 function cutOff(received: Received | null, startNs: number): Transfer {
   const bytes = received?.bytes ?? 0
@@ -129,6 +135,7 @@ function cutOff(received: Received | null, startNs: number): Transfer {
     bytes,
     seconds,
     bitsPerSecond: (bytes * 8) / seconds,
+    bitsPerSecondToMark: toMark(received, startNs) ?? (bytes * 8) / seconds,
     senderCpuPerGB: Number.NaN,
     receiverCpuPerGB: Number.NaN,
     wrongAt: received?.wrongAt ?? null,
