@@ -236,6 +236,10 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     const { isEliciting } = this.#inbox
     this.#acks.handlePacket(nowMs, packetNumber, isEliciting, this.recovery.rtt.smoothedMs)
     if (defect !== null) this.fail(CLOSE_CODE.frameEncoding, defect)
+    const { isOwed, movedBytes } = this.streams
+    if (this.#liveness.isTooSlow(nowMs, isOwed, movedBytes)) {
+      this.fail(CLOSE_CODE.tooSlow, 'hardly anything moved for 5 minutes')
+    }
   }
 
   /** A RESET with our token. */

@@ -53,4 +53,5 @@ export const CLOSE_CODE = {
   tooMuchDisorder: 13,
   keyUpdate: 14,
   aeadLimit: 15,
+  tooSlow: 16,
 } as const

@@ -59,6 +59,10 @@ export class ReceiveWindow {
     if (this.#receivedBytes > 0) this.#open()
   }
 
+  get receivedBytes(): number {
+    return this.#receivedBytes
+  }
+
   /** May so many bytes more arrive? */
   allows(bytes: number): boolean {
     return this.#receivedBytes + bytes <= this.limit

@@ -15,6 +15,8 @@ const LOW_RATIO = 0.75
 
 export class SendBuffer {
   bufferedBytes = 0
+  /** Acknowledged or given up since the connection began. */
+  releasedBytes = 0
   /** The path's window, bytes. */
   windowBytes = 0
   readonly #leastBytes: number
@@ -57,6 +59,7 @@ export class SendBuffer {
   /** So many bytes of it are acknowledged, or given up. */
   release(stream: SendStream, bytes: number): void {
     this.bufferedBytes -= bytes
+    this.releasedBytes += bytes
     this.#share.add(-bytes)
     if (this.#waiting.size > 0) this.#offerRoom(stream)
   }

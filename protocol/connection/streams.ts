@@ -98,6 +98,16 @@ export class Streams {
     return this.buffer.bufferedBytes
   }
 
+  /** Is there something that the peer has not taken, or has left out? */
+  get isOwed(): boolean {
+    return this.buffer.bufferedBytes > 0 || this.window.pieces > 0
+  }
+
+  /** Streams' bytes that came or arrived since the connection began. */
+  get movedBytes(): number {
+    return this.buffer.releasedBytes + this.window.receivedBytes
+  }
+
   get isEmpty(): boolean {
     return this.sending.size === 0 && this.receiving.size === 0
   }

@@ -1,8 +1,10 @@
 // test/protocol/scenarios/liveness.test.ts — who notices silence, and who mistakes a pause for it?
 import * as assert from 'uvu/assert'
-import { MIB, runScenarios, type Scenario, type Stage } from './stage.ts'
+import type { Connection } from '../../../protocol/connection/api.ts'
+import { framesOf, MIB, runScenarios, type Scenario, type Stage } from './stage.ts'
 
 const LINK = { rateMbit: 100, delayMs: 10, queueBytes: 250_000 }
+const MINUTE_MS = 60_000
 
 const codeOf = (stage: Stage, side: 'client' | 'server'): string | undefined =>
   [...stage[side].endings.values()][0]?.error?.code
@@ -62,6 +64,66 @@ const scenarios: Scenario[] = [
       stage.transfer(connection, 1_000, 10_000)
     },
     happened: (report) => report.dropped > 20,
+  },
+  {
+    name: 'a peer that reads 500 bytes a minute is closed after 5 minutes: its place is for others',
+    link: LINK,
+    act: (stage) => {
+      const connection = stage.connect()
+      sipFor(stage, connection, { bytes: 500, ms: 4.5 * MINUTE_MS })
+      assert.is(connection.state, 'open')
+      sipFor(stage, connection, { bytes: 500, ms: 2 * MINUTE_MS })
+      assert.is.not(connection.state, 'open')
+      const error = stage.client.endings.get(connection)?.error
+      assert.is(error?.code, 'ERR_HOLDFAST_PROTOCOL')
+      assert.is(error?.wireCode, 16)
+      assert.is(stage.server.endings.size, 1)
+    },
+    happened: (report) => report.dropped === 0,
+  },
+  {
+    name: 'a peer that reads 50 KB a minute is slow, and may be',
+    link: LINK,
+    server: { endpoint: { limits: { streamWindowBytes: 65_536, streamWindowBytesMax: 65_536 } } },
+    act: (stage) => {
+      const connection = stage.connect()
+      sipFor(stage, connection, { bytes: 50_000, ms: 20 * MINUTE_MS })
+      assert.is(connection.state, 'open')
+    },
+    happened: (report) => report.dropped === 0,
+  },
+  {
+    name: 'a peer that leaves a gap for 5 minutes is closed: what came behind it takes memory',
+    link: LINK,
+    act: (stage) => {
+      const connection = stage.connect()
+      const flow = stage.send(connection, { totalBytes: 100_000, keepOpen: true })
+      stage.world.run(1_000)
+      // From now on every packet with streams' bytes is lost but one.
+      let index = 0
+      stage.up.options.drop = (packet) => framesOf(packet).includes('stream') && index++ !== 2
+      stage.client.writeMore(flow, 20_000)
+      stage.world.run(4 * MINUTE_MS)
+      assert.is(connection.state, 'open')
+      stage.world.run(4 * MINUTE_MS)
+      assert.is.not(connection.state, 'open')
+    },
+    happened: (report) => report.dropped > 2,
+  },
+  {
+    name: 'nothing owed, nothing said but a few bytes a minute: a session lives for an hour',
+    link: LINK,
+    act: (stage) => {
+      const connection = stage.connect()
+      const flow = stage.send(connection, { totalBytes: 100, keepOpen: true })
+      for (let minute = 0; minute < 60; minute += 1) {
+        stage.client.writeMore(flow, 100)
+        stage.world.run(MINUTE_MS)
+      }
+      assert.is(connection.state, 'open')
+      assert.is(stage.server.receivedBytes, 6_100)
+    },
+    happened: (report) => report.virtualMs > 59 * MINUTE_MS,
   },
   {
     name: 'a blackout of 2 s',
@@ -181,6 +243,19 @@ const scenarios: Scenario[] = [
     happened: (report) => report.eagain > 100 && report.dropped === 0,
   },
 ]
+
+/** The server reads so many bytes of a large stream every minute, and nothing else. */
+function sipFor(stage: Stage, connection: Connection, sip: { bytes: number; ms: number }): void {
+  stage.server.isReading = false
+  if (stage.client.flows.length === 0) stage.send(connection, { totalBytes: 64 * MIB })
+  for (let elapsedMs = 0; elapsedMs < sip.ms; elapsedMs += MINUTE_MS / 2) {
+    stage.world.run(MINUTE_MS / 2)
+    for (const { streamId } of stage.server.intakes) {
+      stage.server.connections[0]!.read(streamId, sip.bytes / 2)
+      stage.server.driver.wake()
+    }
+  }
+}
 
 function setDown(stage: Stage, isDown: boolean): void {
   for (const link of [stage.up, stage.down]) link.options.isDown = isDown
