@@ -41,7 +41,7 @@ const scenarios: Scenario[] = [
     happened: (_report, stage) => stage.server.endings.size === 1,
   },
   {
-    name: 'CLOSE lost: what still arrives is answered with another',
+    name: '#6 CLOSE lost: what still arrives is answered with another',
     link: LINK,
     act: (stage) => {
       const connection = stage.connect()
@@ -55,7 +55,7 @@ const scenarios: Scenario[] = [
     happened: (report) => report.dropped >= 2,
   },
   {
-    name: 'CLOSE lost twice between two quiet ends',
+    name: '#6 CLOSE lost twice between two quiet ends',
     link: LINK,
     act: (stage) => {
       const connection = stage.connect()

@@ -182,7 +182,7 @@ const scenarios: Scenario[] = [
     happened: (_report, stage) => stage.client.host.counts.timers > 20,
   },
   {
-    name: 'a sender that stalls for 20 ms again and again sees no false loss',
+    name: '#12 a sender that stalls for 20 ms again and again sees no false loss',
     link: { rateMbit: 200, delayMs: 2, queueBytes: 40_000_000 },
     act: (stage) => {
       const connection = stage.connect()

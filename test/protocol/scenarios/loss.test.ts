@@ -1,7 +1,10 @@
 // test/protocol/scenarios/loss.test.ts — does everything arrive when packets do not?
 import * as assert from 'uvu/assert'
+import type { ConnectionCore } from '../../../protocol/connection/connection.ts'
 import {
   dropFrames,
+  type FrameName,
+  framesOf,
   MIB,
   PACKET_DATA,
   runScenarios,
@@ -60,24 +63,31 @@ const scenarios: Scenario[] = [
     happened: (report) => report.dropped > 30,
   },
   {
-    name: 'every ACK lost for a second',
+    name: '#5 every ACK lost for 500 ms: two probes per timeout, then on it goes',
     link: LINK,
     act: (stage) => {
       const connection = stage.connect()
-      const flow = stage.send(connection, { totalBytes: 8 * MIB })
-      stage.world.run(200)
+      const flow = stage.send(connection, { totalBytes: 16 * MIB })
+      stage.world.run(500)
       stage.down.options.drop = (packet) => typeOf(packet) === PACKET_DATA
-      const probesBefore = connection.stats().ptoCount
-      stage.world.run(1_000)
+      stage.world.run(100) // the window is full
+      const [sent, timeouts] = [stage.up.counts.sent, connection.stats().ptoCount]
+      stage.world.run(400)
+      const probes = stage.up.counts.sent - sent
+      const count = connection.stats().ptoCount - timeouts
+      assert.ok(count >= 1 && count <= 8, `${count} probe timeouts in 400 ms of silence`)
+      assert.ok(probes >= count && probes <= 2 * count, `${probes} packets for ${count} timeouts`)
       stage.down.options.drop = null
-      const probes = connection.stats().ptoCount - probesBefore
-      assert.ok(probes >= 1 && probes <= 10, `${probes} probe timeouts in a second of silence`)
+      const resumedMs = stage.nowMs
+      const read = stage.server.receivedBytes
+      stage.waitFor('more', () => stage.server.receivedBytes > read + MIB, 1_000)
+      assert.ok(stage.nowMs - resumedMs < 600, `${stage.nowMs - resumedMs} ms until it went on`)
       stage.waitFor('the rest', () => flow.doneMs !== null, 20_000)
     },
-    happened: (report) => report.dropped > 5 && report.probes > 0,
+    happened: (report) => report.dropped > 2 && report.probes > 0,
   },
   {
-    name: 'the last packet of a stream (FIN) lost three times',
+    name: '#6 the last packet of a stream (FIN) lost three times',
     link: LINK,
     act: (stage) => {
       const connection = stage.connect()
@@ -87,7 +97,7 @@ const scenarios: Scenario[] = [
     happened: (report) => report.dropped >= 3,
   },
   {
-    name: 'a FIN of its own, without data, lost twice',
+    name: '#6 a FIN of its own, without data, lost twice',
     link: LINK,
     act: (stage) => {
       const connection = stage.connect()
@@ -116,7 +126,49 @@ const scenarios: Scenario[] = [
   },
   lostCredit('max-data'),
   lostCredit('max-stream-data'),
+  steadyCredit('every second MAX_DATA lost', 'max-data', 2),
+  steadyCredit('every second MAX_STREAM_DATA lost', 'max-stream-data', 2),
+  steadyCredit('every DATA_BLOCKED lost', 'data-blocked', 1),
+  steadyCredit('every STREAM_DATA_BLOCKED lost', 'stream-data-blocked', 1),
 ]
+
+/** Windows small enough that the sender depends on every update; every n-th frame of a kind is lost. */
+function steadyCredit(what: string, frame: FrameName, every: number): Scenario {
+  const limits = {
+    streamWindowBytes: frame.includes('stream') ? 65_536 : MIB,
+    streamWindowBytesMax: frame.includes('stream') ? 65_536 : MIB,
+    connectionWindowBytes: frame.includes('stream') ? MIB : 65_536,
+    connectionWindowBytesMax: frame.includes('stream') ? MIB : 65_536,
+  }
+  return {
+    name: `#27 ${what}: no stall of more than two probe timeouts`,
+    link: LINK,
+    server: { endpoint: { limits } },
+    act: (stage) => {
+      const connection = stage.connect()
+      stage.transfer(connection, MIB / 4, 10_000)
+      let count = 0
+      const drop = (packet: Uint8Array): boolean =>
+        typeOf(packet) === PACKET_DATA && framesOf(packet).includes(frame) && count++ % every === 0
+      stage.down.options.drop = drop
+      stage.up.options.drop = drop
+      const flow = stage.send(connection, { totalBytes: 2 * MIB })
+      const { rtt, peerAckDelayMsMax } = (stage.server.connections[0] as ConnectionCore).recovery
+      let [lastMs, last, ptoMs, longestMs] = [stage.nowMs, stage.server.receivedBytes, 0, 0]
+      while (flow.doneMs === null && stage.nowMs < 60_000) {
+        stage.world.run(1)
+        ptoMs = Math.max(ptoMs, rtt.ptoMs(peerAckDelayMsMax, 0))
+        longestMs = Math.max(longestMs, stage.nowMs - lastMs)
+        if (stage.server.receivedBytes > last) lastMs = stage.nowMs
+        last = stage.server.receivedBytes
+      }
+      assert.is.not(flow.doneMs, null)
+      assert.ok(longestMs <= 2 * ptoMs, `nothing for ${longestMs} ms; a timeout is ${ptoMs} ms`)
+      assert.ok(count > 2, `${count} such frames`)
+    },
+    happened: (report) => report.dropped > 1,
+  }
+}
 
 /** The first ten updates of a limit vanish: the sender must not wait for ever. */
 function lostCredit(frame: 'max-data' | 'max-stream-data'): Scenario {

@@ -137,6 +137,8 @@ export type FrameName =
   | 'stream'
   | 'max-data'
   | 'max-stream-data'
+  | 'data-blocked'
+  | 'stream-data-blocked'
   | 'close'
   | 'handshake-done'
   | 'reset'
@@ -160,8 +162,8 @@ export function framesOf(packet: Uint8Array): FrameName[] {
     handleMaxData: note('max-data'),
     handleMaxStreamData: note('max-stream-data'),
     handleMaxStreams: () => {},
-    handleDataBlocked: () => {},
-    handleStreamDataBlocked: () => {},
+    handleDataBlocked: note('data-blocked'),
+    handleStreamDataBlocked: note('stream-data-blocked'),
     handleStreamsBlocked: () => {},
     handlePathChallenge: () => {},
     handlePathResponse: () => {},
