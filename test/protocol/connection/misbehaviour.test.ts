@@ -57,6 +57,7 @@ class Pair {
     assert.ok(sent > 24 + 13 + 7, 'the other hears no answer')
     this.#goodConnection.finish(id)
     this.#good.pass(10)
+    this.#good.acknowledge()
   }
 
   /** Long after it is over, nothing is left of it. */

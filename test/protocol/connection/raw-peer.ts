@@ -130,6 +130,21 @@ export class RawPeer {
     this.turn()
   }
 
+  /** Acknowledges every packet heard since, as a peer that keeps the rules does. */
+  acknowledge(): void {
+    for (const packet of this.heard.splice(0)) {
+      const isOurs = packet.readUInt32LE(4) === this.#ownCid[0]
+      if (!isOurs || ((packet[1]! >> 1) & 15) !== PACKET.data) continue
+      this.send((writer) => {
+        writer.u8(FRAME.ack)
+        writer.u48(packet.readUIntBE(18, 6))
+        writer.u32(0)
+        writer.u8(1)
+        writer.varint(0)
+      })
+    }
+  }
+
   /** One turn of a driver: timers, events, packets. */
   turn(): void {
     if (this.endpoint.pollTimeout() <= this.nowMs) this.endpoint.handleTimeout(this.nowMs)
