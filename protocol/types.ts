@@ -139,12 +139,26 @@ export class TransportError extends Error {
   }
 }
 
+/** Milliseconds since the connection began, by what kept this end from sending more. */
+export interface LimitedMs {
+  /** Nothing: packets were being made. */
+  readonly sending: number
+  /** The congestion window was full. */
+  readonly congestion: number
+  readonly pacing: number
+  /** The peer's flow control. */
+  readonly flow: number
+  /** There was nothing to send. */
+  readonly application: number
+}
+
 /** See protocol/README.md for each. Bytes and packets since the connection began. */
 export interface SessionStats {
   /** What both ends have agreed on, and how this end sends: names for people. */
   readonly cipher: string
   readonly crc: 'full' | 'header'
   readonly congestion: string
+  readonly limitedMs: LimitedMs
   readonly rttMs: number
   readonly minRttMs: number
   readonly cwndBytes: number

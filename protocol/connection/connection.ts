@@ -116,7 +116,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     this.#inbox = new FrameInbox({ ...parts, path: this.#path }, this)
     this.#builder = new PacketBuilder({ ...parts, recovery, keys: this.#keys, randomBelow })
     const route = { path: this.#path, mtu, builder: this.#builder }
-    this.#sender = new Sender({ ...parts, ...route, recovery })
+    this.#sender = new Sender(nowMs, { ...parts, ...route, recovery })
   }
 
   get state(): Connection['state'] {
@@ -438,7 +438,8 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
     const { cipher } = this.#keys
     const { crc } = this.#builder
     const { sizeBytes: mtuBytes, probesLost: mtuProbesLost, blackHoles } = this.#mtu
-    const inUse = { mtuBytes, mtuProbesLost, blackHoles, cipher, crc }
+    const limitedMs = this.#sender.limitTimes.at(this.#nowMs)
+    const inUse = { mtuBytes, mtuProbesLost, blackHoles, cipher, crc, limitedMs }
     return this.#counts.stats(this.recovery, inUse)
   }
 }

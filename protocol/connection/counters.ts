@@ -15,10 +15,13 @@ export class Counters {
 
   stats(
     recovery: Recovery,
-    inUse: Pick<SessionStats, 'mtuBytes' | 'mtuProbesLost' | 'blackHoles' | 'cipher' | 'crc'>,
+    others: Pick<
+      SessionStats,
+      'mtuBytes' | 'mtuProbesLost' | 'blackHoles' | 'cipher' | 'crc' | 'limitedMs'
+    >,
   ): SessionStats {
     return {
-      ...inUse,
+      ...others,
       congestion: recovery.congestion.name,
       rttMs: recovery.rtt.smoothedMs,
       minRttMs: recovery.rtt.minMs,

@@ -2,6 +2,7 @@
 import type { AckFrequency } from './ack-frequency.ts'
 import type { AckState } from './ack-state.ts'
 import type { ControlFrames } from './control-frames.ts'
+import { LimitTimes } from './limit-times.ts'
 import { SILENT_PACKETS_MAX } from './limits.ts'
 import { Pacer } from './pacer.ts'
 import type { PacketBuilder, Target, Wish } from './packet-builder.ts'
@@ -29,14 +30,16 @@ export class Sender {
   mtuBytes: number
   readonly #parts: SenderParts
   readonly #pacer: Pacer
+  readonly limitTimes: LimitTimes
   #probes = 0
   /** Packets sent since the last that obliged the peer to an ACK. */
   #silentPackets = 0
   /** Reused from packet to packet. */
   readonly #wish: Wish = { nowMs: 0, isProbe: false, mayData: false, sizeBytesMax: 0 }
 
-  constructor(parts: SenderParts) {
+  constructor(nowMs: number, parts: SenderParts) {
     this.#parts = parts
+    this.limitTimes = new LimitTimes(nowMs)
     this.mtuBytes = parts.mtu.sizeBytes
     this.#pacer = new Pacer(parts.recovery, this.mtuBytes)
   }
@@ -119,6 +122,7 @@ export class Sender {
       this.#noteLimit(nowMs, hasStreamData, hasWindow)
       return 0
     }
+    this.limitTimes.enter(nowMs, 'sending')
     if (mayData && !isProbe && into.at === 0) {
       const length = this.#buildMtuProbe(nowMs, into)
       if (length > 0) return length
@@ -145,11 +149,14 @@ export class Sender {
   /** Why is nothing sent now? What is measured of the path depends on it. */
   #noteLimit(nowMs: number, hasStreamData: boolean, hasWindow: boolean): void {
     const { sampler, inFlightBytes } = this.#parts.recovery
-    if (!hasWindow) {
-      if (hasStreamData) sampler.handleWindowFull(inFlightBytes)
-    } else if (!hasStreamData) {
-      sampler.handleDry(this.#pacer.releaseMs(nowMs))
-      this.#pacer.handleDry()
+    if (hasStreamData) {
+      this.limitTimes.enter(nowMs, hasWindow ? 'pacing' : 'congestion')
+      if (!hasWindow) sampler.handleWindowFull(inFlightBytes)
+      return
     }
+    this.limitTimes.enter(nowMs, this.#parts.streams.isHeldByPeer ? 'flow' : 'application')
+    if (!hasWindow) return
+    sampler.handleDry(this.#pacer.releaseMs(nowMs))
+    this.#pacer.handleDry()
   }
 }

@@ -208,6 +208,13 @@ export class Streams {
     }
   }
 
+  /** Is there something to send that only the peer's limits keep back? */
+  get isHeldByPeer(): boolean {
+    if (this.isStarved && !this.scheduler.isEmpty) return true
+    for (const stream of this.sending.values()) if (stream.isBlockedByLimit) return true
+    return false
+  }
+
   read(id: number, bytesMax: number, nowMs: number, rttMs: number): Uint8Array | null {
     const stream = this.receiving.get(id)
     if (!stream) return null

@@ -93,7 +93,8 @@ export class MemorySession implements Session {
     const bytes = { bytesSent: this.#bytesSent, bytesReceived: this.#bytesReceived }
     const mtu = { mtuProbesLost: 0, blackHoles: 0 }
     const inUse = { ...mtu, cipher: 'none', crc: 'full', congestion: 'none' } as const
-    return { ...inUse, ...path, ...none, ...bytes, bytesRetransmitted: 0, ...errors }
+    const limitedMs = { sending: 0, congestion: 0, pacing: 0, flow: 0, application: 0 }
+    return { ...inUse, limitedMs, ...path, ...none, ...bytes, bytesRetransmitted: 0, ...errors }
   }
 
   admit(): void {} // it never holds anything back
