@@ -29,7 +29,7 @@ const TransferOrder = z.strictObject({
   seconds: z.number().positive().max(SECONDS_MAX).nullable(),
 })
 
-const LIMITS = ['congestion', 'pacing', 'flow', 'application', 'unknown'] as const
+const LIMITS = ['congestion', 'pacing', 'flow', 'application', 'cpu'] as const
 
 /** What the sender's transport says of the link. */
 const LinkFigures = z.strictObject({

@@ -1,5 +1,5 @@
 // src/perf/link.ts — what do the counters of a connection say about the link?
-import type { Session, TransportEndpoint } from '../../protocol/index.ts'
+import type { LimitedMs, Session, TransportEndpoint } from '../../protocol/index.ts'
 import type { LinkFigures } from './control.ts'
 
 const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0)
@@ -20,8 +20,14 @@ export function linkFigures(endpoint: TransportEndpoint, session: Session): Link
     crc: stats.crc,
     congestion: stats.congestion,
     driver: endpoint.stats().socket?.driver ?? 'none',
-    limitedBy: 'unknown',
+    limitedBy: longest(stats.limitedMs),
     wireBytesSent: stats.bytesSent,
     wireBytesReceived: stats.bytesReceived,
   }
+}
+
+/** While packets are being made, only the machine keeps more from being sent. */
+function longest({ sending, ...others }: LimitedMs): LinkFigures['limitedBy'] {
+  const times = Object.entries({ ...others, cpu: sending }) as [LinkFigures['limitedBy'], number][]
+  return times.reduce((a, b) => (b[1] > a[1] ? b : a))[0]
 }

@@ -174,7 +174,7 @@ test('bytes that are wrong are never reported as right', async () => {
     stream.end(Buffer.alloc(1_000))
     const link = { rttMs: 0, minRttMs: 0, lossRate: 0, retransmitRate: 0, mtuBytes: 1_472 }
     const inUse = { cipher: 'none', crc: 'full', congestion: 'bbr', driver: 'plain' }
-    const rest = { ...inUse, limitedBy: 'unknown', wireBytesSent: 0, wireBytesReceived: 0 }
+    const rest = { ...inUse, limitedBy: 'flow', wireBytesSent: 0, wireBytesReceived: 0 }
     const figures = { bytes: 1_000, wrongAt: null, agoMs: 0, cpuSeconds: 1 }
     const report = { type: 'report', ...figures, link: { ...link, ...rest } }
     control.write(`${JSON.stringify(report)}\n`)

@@ -2,6 +2,14 @@
 import type { Interval, Measured, PingSummary, TransferSummary } from '../../perf/index.ts'
 import { formatBytes, plural } from '../format.ts'
 
+const LIMITS = {
+  congestion: 'the congestion window',
+  pacing: 'pacing, at the rate that the path was found to take',
+  flow: "the receiver's flow control",
+  application: 'the sending program',
+  cpu: "the sending machine's CPU",
+} as const
+
 const UNITS = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s', 'Tbit/s'] as const
 
 /** 94_100_000 → "94.1 Mbit/s", as links are sold: powers of 1000. */
@@ -45,7 +53,7 @@ export function describeTransfer(summary: TransferSummary): string[] {
     `CPU seconds per GB: sender ${cpu(sender)}, receiver ${cpu(receiver)}`,
     `${summary.cipher}, CRC ${summary.crc}, congestion control ${summary.congestion}, ` +
       `${summary.driver} UDP socket`,
-    ...(limitedBy === 'unknown' ? [] : [`limited mostly by: ${limitedBy}`]),
+    `limited mostly by: ${LIMITS[limitedBy]}`,
   ]
 }
 
