@@ -14,6 +14,7 @@ import {
   parseFrames,
 } from '../../../protocol/wire/frames.ts'
 import { type PacketHeader, readHeader, writeHeader } from '../../../protocol/wire/header.ts'
+import { Random } from '../../sim/random.ts'
 
 const seed = Number(process.env.SEED ?? 20_261_124)
 const test = suite(`wire, replay with SEED=${seed}`)
@@ -43,6 +44,20 @@ test('the checksum is CRC-32 (ISO-HDLC), whichever of the two packages counts it
     }),
     options,
   )
+})
+
+test('the checksum of long packets, anywhere in a buffer, is the one that zlib makes', () => {
+  const random = new Random(seed, 'long')
+  const bytes = Buffer.from(random.bytes(70_000))
+  for (const length of [64, 65, 100, 1_472, 8_192, 65_507]) {
+    for (let i = 0; i < 20; i += 1) {
+      const at = random.below(bytes.length - length)
+      const part = bytes.subarray(at, at + length)
+      assert.is(crc32(part, i), zlibCrc32(part, i), `${length} bytes at ${at}`)
+      const whole = Buffer.concat([part.subarray(0, 12), part.subarray(16)])
+      assert.is(packetCrc(bytes, at, at + length, 'full'), zlibCrc32(whole))
+    }
+  }
 })
 
 test('a golden packet has its bytes: header, and a checksum over the header alone', () => {
