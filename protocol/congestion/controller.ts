@@ -15,7 +15,8 @@ export interface AckSample {
   /** In flight before this batch, and after it. */
   priorInFlightBytes: number
   inFlightBytes: number
-  /** Of the newest packet that this batch acknowledges: the round trip, and what the ACK waited of it … */
+  /** Of the newest packet that this batch acknowledges: the round trip (the usual one, when it
+   * overtook others), and what the ACK waited of it … */
   rttMs: number
   ackDelayMs: number
   sentMs: number

@@ -231,7 +231,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
       this.ids.rotate()
     }
     log?.packetReceived(nowMs, bytes.subarray(at, end), end - at - TAG_BYTES)
-    this.#inbox.begin(nowMs, bytes, arrival)
+    this.#inbox.begin(nowMs, bytes, arrival, packetNumber > this.#acks.largest + 1)
     const defect = parseFrames(bytes, at + HEADER_BYTES, end - TAG_BYTES, this.#inbox)
     const { isEliciting } = this.#inbox
     this.#acks.handlePacket(nowMs, packetNumber, isEliciting, this.recovery.rtt.smoothedMs)
@@ -253,7 +253,7 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   }
 
   handleAckFrame(ranges: Float64Array, count: number, delayUs: number): void {
-    const ack = { ranges, count, delayMs: delayUs / 1000 }
+    const ack = { ranges, count, delayMs: delayUs / 1000, overtook: this.#inbox.overtook }
     if (!this.recovery.handleAck(this.#nowMs, ack, this.#fates)) {
       this.fail(CLOSE_CODE.protocol, 'ACK of a packet that was never sent')
       return

@@ -30,6 +30,8 @@ export class FrameInbox implements FrameSink {
   #arrival: Pick<Arrival, 'cidLow' | 'cidHigh'> = { cidLow: 0, cidHigh: 0 }
   /** Did a frame of this packet oblige us to an ACK? */
   isEliciting = false
+  /** Packets are missing right before this one: it came early, or they are lost. */
+  overtook = false
 
   constructor(
     parts: {
@@ -49,11 +51,12 @@ export class FrameInbox implements FrameSink {
     this.#host = host
   }
 
-  begin(nowMs: number, bytes: Buffer, arrival: Arrival): void {
+  begin(nowMs: number, bytes: Buffer, arrival: Arrival, overtook: boolean): void {
     this.#nowMs = nowMs
     this.#bytes = bytes
     this.#arrival = arrival
     this.isEliciting = false
+    this.overtook = overtook
   }
 
   handlePing(): void {

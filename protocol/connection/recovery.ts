@@ -180,14 +180,13 @@ export class Recovery {
   /** An ACK frame: [low, high] pairs, highest first. False: it acknowledges what was never sent. */
   handleAck(
     nowMs: number,
-    ack: { ranges: Float64Array; count: number; delayMs: number },
+    ack: { ranges: Float64Array; count: number; delayMs: number; overtook: boolean },
     fate: FrameFate,
   ): boolean {
     const largest = ack.ranges[1] as number
     if (largest >= this.#next) return false
     let ackedBytes = 0
     let newest = -1
-    let sampleMs = -1
     const priorInFlightBytes = this.inFlightBytes
     const priorLostBytes = this.sampler.lostBytes
     for (let i = 0; i < ack.count; i += 1) {
@@ -205,7 +204,6 @@ export class Recovery {
         if (state === IN_FLIGHT) {
           ackedBytes += this.#bytes[index] as number
           if (number > newest) newest = number
-          if (number === largest) sampleMs = nowMs - (this.#sentMs[index] as number)
           fate.handlePacketAcked(number, this.#bytes[index] as number)
           this.#settle(index, fate)
         } else if (state === LOST) {
@@ -216,8 +214,13 @@ export class Recovery {
       if (low < number) this.#runEnd[low % this.#capacity] = number
     }
     if (largest > this.#largestAcked) this.#largestAcked = largest
-    if (sampleMs >= 0) {
-      this.rtt.handleSample(sampleMs, Math.min(ack.delayMs, this.peerAckDelayMsMax))
+    const overtook = newest >= 0 && (ack.overtook || this.#isMissing(newest - 1))
+    const ackDelayMs = newest === largest ? Math.min(ack.delayMs, this.peerAckDelayMsMax) : 0
+    if (newest >= 0) {
+      // Where packets overtake others, only an overtaker is ever the largest: a sample of the newest
+      // is taken as well when it is not (RFC 9002 §5.1 would not), or the others' time is never seen.
+      const sampleMs = nowMs - (this.#sentMs[newest % this.#capacity] as number)
+      this.rtt.handleSample(sampleMs, ackDelayMs, overtook)
       if (this.#firstSampleMs > nowMs) this.#firstSampleMs = nowMs
     }
     this.sampler.deliveredBytes += ackedBytes
@@ -228,21 +231,31 @@ export class Recovery {
       sample.ackedBytes = ackedBytes
       sample.lostBytes = Math.max(0, this.sampler.lostBytes - priorLostBytes)
       sample.priorInFlightBytes = priorInFlightBytes
-      sample.ackDelayMs = newest === largest ? Math.min(ack.delayMs, this.peerAckDelayMsMax) : 0
-      this.#informCongestion(nowMs, newest % this.#capacity)
+      sample.ackDelayMs = ackDelayMs
+      this.#informCongestion(nowMs, newest % this.#capacity, overtook)
     }
     this.#advance(nowMs)
     this.log?.metrics(nowMs, this)
     return true
   }
 
-  #informCongestion(nowMs: number, newestIndex: number): void {
+  /** Sent, and neither acknowledged nor too long ago to know. */
+  #isMissing(number: number): boolean {
+    if (number < this.#first) return false
+    const state = this.#state[number % this.#capacity]
+    if (state === SKIPPED) return this.#isMissing(number - 1)
+    return state === IN_FLIGHT || state === LOST
+  }
+
+  #informCongestion(nowMs: number, newestIndex: number, overtook: boolean): void {
     const { sampler, rtt, congestion } = this
     const { sample } = sampler
     sample.smoothedRttMs = rtt.smoothedMs
     sample.minRttMs = rtt.minMs
     sample.inFlightBytes = this.inFlightBytes
     sampler.handleDelivered(nowMs, newestIndex, this.#sentMs[newestIndex] as number)
+    // A packet that overtook others, or whose ACK did, says nothing of how short the path can be.
+    if (overtook) sample.rttMs = Math.max(sample.rttMs, rtt.smoothedMs)
     congestion.handleAck(sample)
     if (congestion.isHoldingBack) sampler.markAppLimited(this.inFlightBytes)
   }

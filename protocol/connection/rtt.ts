@@ -20,8 +20,9 @@ export class RttEstimator {
     this.hasSample = false
   }
 
-  /** `ackDelayMs` is the peer's own word, already clamped to its maximum. */
-  handleSample(sampleMs: number, ackDelayMs: number): void {
+  /** `ackDelayMs` is the peer's own word, already clamped to its maximum. A packet that overtook
+   * others, or whose ACK did, does not tell the shortest time: some took a shorter way. */
+  handleSample(sampleMs: number, ackDelayMs: number, overtook: boolean): void {
     this.latestMs = sampleMs
     if (!this.hasSample) {
       this.hasSample = true
@@ -30,7 +31,7 @@ export class RttEstimator {
       this.variationMs = sampleMs / 2
       return
     }
-    this.minMs = Math.min(this.minMs, sampleMs)
+    if (!overtook) this.minMs = Math.min(this.minMs, sampleMs)
     const adjustedMs = sampleMs - ackDelayMs >= this.minMs ? sampleMs - ackDelayMs : sampleMs
     this.variationMs += (Math.abs(this.smoothedMs - adjustedMs) - this.variationMs) / 4
     this.smoothedMs += (adjustedMs - this.smoothedMs) / 8

@@ -25,7 +25,7 @@ export interface LinkOptions {
   /** … or in every n-th. */
   corruptEvery: number
   reorderRatio: number
-  /** What a reordered packet waits longer than the others. */
+  /** What a reordered packet waits longer than the others; less, when it is negative. */
   reorderMs: number
   /** Larger datagrams vanish without a word. */
   mtuBytes: number

@@ -58,7 +58,7 @@ export const ROWS: readonly Row[] = [
   },
   {
     name: '20 Mbit/s 150 ms, jitter 10, reorder 2 %, 2 % loss',
-    link: link(20, 150, { lossRatio: 0.02, jitterMs: 10, reorderRatio: 0.02, reorderMs: 20 }),
+    link: link(20, 150, { lossRatio: 0.02, jitterMs: 10, reorderRatio: 0.02, reorderMs: -75 }),
     totalBytes: 24 * MIB,
     goal: 0.75,
   },

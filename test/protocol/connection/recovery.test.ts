@@ -33,7 +33,7 @@ class Bench {
   /** One ACK of these [low, high] pairs, highest first. */
   ack(...pairs: [number, number][]): boolean {
     const ranges = Float64Array.from(pairs.flat())
-    const ack = { ranges, count: pairs.length, delayMs: 0 }
+    const ack = { ranges, count: pairs.length, delayMs: 0, overtook: false }
     this.recovery.sampler.handleWindowFull(this.recovery.inFlightBytes)
     return this.recovery.handleAck(this.nowMs, ack, this.#fate)
   }
@@ -53,6 +53,18 @@ class Bench {
 }
 
 const test = suite('protocol: recovery')
+
+test('a packet that overtook others does not shorten the path, and those behind it lengthen it', () => {
+  const bench = new Bench()
+  const first = bench.warmUp()
+  bench.send(3)
+  bench.nowMs += 1
+  bench.ack([first + 2, first + 2], [first - 4, first - 1])
+  assert.is(bench.recovery.rtt.minMs, RTT_MS)
+  bench.nowMs += RTT_MS
+  bench.ack([first - 4, first + 2])
+  assert.is(bench.recovery.rtt.latestMs, RTT_MS + 1)
+})
 
 test('losses with an arrival between them are no persistent congestion', () => {
   const bench = new Bench()
