@@ -25,6 +25,7 @@ import {
   type EndpointStats,
   type LocalIdentity,
   type PeerAddress,
+  type PeerIdentity,
   type RandomBytes,
   type Session,
   type TransportEndpoint,
@@ -54,7 +55,7 @@ export interface CreateEndpointOptions {
    * to be sent. Default 256 MiB. */
   readonly memoryBudgetBytes?: number
   /** `by-application`: a peer that dialled us may send little until session.admit(): 64 KiB at a
-   * time, on 16 streams of each direction. Default `at-once`. */
+   * time, on 8 streams of each direction. Default `at-once`. */
   readonly admission?: Admission
   /** Which algorithm keeps the network from being overrun. Default 'bbr'. */
   readonly congestion?: CongestionName
@@ -172,8 +173,9 @@ class EndpointShell implements TransportEndpoint {
     return { ...this.#core.stats, ...(socket && { socket }) }
   }
 
-  onSession(handle: (session: Session) => void): void {
+  onSession(handle: (session: Session) => void, mayEnter?: (peer: PeerIdentity) => boolean): void {
     this.#handleSession = handle
+    this.#core.mayEnter = mayEnter ?? null
   }
 
   setIdentity(identity: LocalIdentity): void {

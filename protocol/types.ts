@@ -268,8 +268,9 @@ export interface TransportEndpoint extends AsyncDisposable {
   readonly local: Address
   /** Rejects with ERR_HOLDFAST_HANDSHAKE_TIMEOUT, _REFUSED, _WRONG_PEER or _ABORTED. */
   connect(to: PeerAddress, options?: { signal?: AbortSignal }): Promise<Session>
-  /** Sessions that peers open. Without a handler the endpoint refuses them. Set once. */
-  onSession(handle: (session: Session) => void): void
+  /** Sessions that peers open. Without a handler the endpoint refuses them. Set once. `mayEnter` is
+   * asked in the handshake: who is refused there (ERR_HOLDFAST_REFUSED) costs no memory. */
+  onSession(handle: (session: Session) => void, mayEnter?: (peer: PeerIdentity) => boolean): void
   /** Replaces certificate (renewal) for handshakes from now on. */
   setIdentity(identity: LocalIdentity): void
   /** Packets that no session took, by cause, since the endpoint was opened. */

@@ -152,7 +152,11 @@ export class Accepting {
       endpoint.stats.badHandshakes += 1
       return
     }
-    const { parameters } = payload
+    const { certificate, parameters } = payload
+    if (endpoint.mayEnter?.({ publicKey: opened.remoteKey, certificate }) === false) {
+      this.#refuse(REFUSAL.busy, seen)
+      return
+    }
     const suite = endpoint.suites.find(({ id }) => (parameters.suites & (1 << id)) !== 0)
     if (parameters.version !== VERSION || !suite) {
       this.#refuse(REFUSAL.wrongVersion, seen)

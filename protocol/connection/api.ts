@@ -92,6 +92,9 @@ export interface Connection {
 }
 
 export interface Endpoint {
+  /** Asked of each peer that dials us and has proven its key, before anything is kept of it: false
+   * refuses it as busy. Null: all may. */
+  mayEnter: ((peer: PeerIdentity) => boolean) | null
   /** Begins a handshake; `connected` or `closed` follows. */
   connect(nowMs: number, to: PeerAddress): Connection
   /** A datagram, or a run of them: see DatagramPort.onDatagram. */

@@ -71,6 +71,7 @@ export class EndpointCore implements Endpoint {
   #view: DataView<ArrayBufferLike> = new DataView(new ArrayBuffer(0))
   readonly #train: Train
   refuses = false
+  mayEnter: Endpoint['mayEnter'] = null
   readonly budget: MemoryBudget
 
   constructor(options: EndpointOptions) {

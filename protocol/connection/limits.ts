@@ -17,7 +17,7 @@ export const DEFAULT_LIMITS: TransportLimits = {
 }
 export const MEMORY_BUDGET_BYTES = 256 << 20
 /** Streams of each direction that a peer may open while the application has not admitted it. */
-export const STRANGER_STREAMS_MAX = 16
+export const STRANGER_STREAMS_MAX = 8
 /** What one stream's send buffer may hold, unless the path's window asks for more. */
 export const STREAM_SEND_BUFFER_BYTES = 4 << 20
 /** Of the peer's connection window: kept free for what is urgent. */

@@ -15,6 +15,7 @@ const PEER: Address = { host: '10.0.0.9', port: 9 }
 
 /** A core that only notes what it is told, in order. */
 class NotingCore implements Endpoint {
+  mayEnter = null
   readonly notes: string[] = []
   readonly connectionCount = 0
   readonly stats = noStrangers()

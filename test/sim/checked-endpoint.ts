@@ -35,6 +35,14 @@ export class CheckedEndpoint implements Endpoint {
     this.#complain = complain
   }
 
+  get mayEnter(): Endpoint['mayEnter'] {
+    return this.#inner.mayEnter
+  }
+
+  set mayEnter(mayEnter: Endpoint['mayEnter']) {
+    this.#inner.mayEnter = mayEnter
+  }
+
   get connectionCount(): number {
     return this.#inner.connectionCount
   }

@@ -10,6 +10,7 @@ import {
   type EndpointStats,
   type LocalIdentity,
   type PeerAddress,
+  type PeerIdentity,
   type Session,
   type Timer,
   type TransportEndpoint,
@@ -200,6 +201,7 @@ export class MemoryEndpoint implements TransportEndpoint {
   readonly #dials = new Set<(error: TransportError) => void>()
   #identity: LocalIdentity
   #onSession: ((session: Session) => void) | null = null
+  #mayEnter: ((peer: PeerIdentity) => boolean) | null = null
   #isOpen = true
 
   constructor(network: MemoryNetwork, local: Address, identity: LocalIdentity) {
@@ -220,8 +222,9 @@ export class MemoryEndpoint implements TransportEndpoint {
     this.#identity = identity
   }
 
-  onSession(handle: (session: Session) => void): void {
+  onSession(handle: (session: Session) => void, mayEnter?: (peer: PeerIdentity) => boolean): void {
     this.#onSession = handle
+    this.#mayEnter = mayEnter ?? null
   }
 
   connect(to: PeerAddress, { signal }: { signal?: AbortSignal } = {}): Promise<Session> {
@@ -245,7 +248,7 @@ export class MemoryEndpoint implements TransportEndpoint {
         timer = clock.setTimer(attempt, REDIAL_MS)
         return
       }
-      const problem = acceptor.#refusal(to)
+      const problem = acceptor.#refusal(to, this.identity)
       if (problem) {
         fail(problem)
         return
@@ -291,9 +294,12 @@ export class MemoryEndpoint implements TransportEndpoint {
     this.#sessions.delete(session)
   }
 
-  #refusal(to: PeerAddress): TransportError | null {
+  #refusal(to: PeerAddress, from: PeerIdentity): TransportError | null {
     if (Buffer.compare(to.publicKey, this.#identity.publicKey) !== 0) {
       return new TransportError('ERR_HOLDFAST_WRONG_PEER', `${keyOf(to)} has another key`)
+    }
+    if (this.#mayEnter?.(from) === false) {
+      return new TransportError('ERR_HOLDFAST_REFUSED', `${keyOf(to)} is busy`, { remote: true })
     }
     if (this.#onSession && this.#isOpen) return null
     return new TransportError('ERR_HOLDFAST_REFUSED', `${keyOf(to)} is draining`, { remote: true })

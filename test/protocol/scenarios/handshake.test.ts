@@ -83,6 +83,21 @@ const scenarios: Scenario[] = [
     happened: (_report, stage) => stage.server.endpoint.stats.refused === 1,
   },
   {
+    name: 'who may not enter is refused before anything is kept of him; others get in',
+    act: (stage) => {
+      const other = stage.world.addParty('other')
+      const { publicKey } = other.identity
+      stage.server.endpoint.mayEnter = (peer) => Buffer.compare(peer.publicKey, publicKey) === 0
+      const connection = stage.client.connect(stage.server)
+      stage.waitFor('an end', () => stage.client.endings.has(connection), 100)
+      assert.is(stage.client.endings.get(connection)!.error?.code, 'ERR_HOLDFAST_REFUSED')
+      assert.is(stage.server.endpoint.connectionCount, 0)
+      const entered = other.connect(stage.server)
+      stage.waitFor('a session', () => entered.state === 'open', 100)
+    },
+    happened: (_report, stage) => stage.server.endpoint.stats.refused === 1,
+  },
+  {
     name: 'given up in the handshake: silence on both sides',
     act: (stage) => {
       const connection = stage.client.connect(stage.server)
