@@ -4,7 +4,7 @@ import type { Method } from '../messages.ts'
 import type { Certificate } from './certificate.ts'
 import { PERMISSIONS, type Side } from './permissions.ts'
 import { type GuardedSession, keyOf, SessionWatch, type WatchLog } from './session-watch.ts'
-import { revoked, type Trust } from './trust.ts'
+import { type Peer, revoked, type Trust } from './trust.ts'
 
 export interface GateOptions {
   readonly trust: Trust
@@ -12,6 +12,8 @@ export interface GateOptions {
   readonly wallMs: () => number
   readonly clock: GateClock
   readonly log: WatchLog
+  /** Called when so many strangers have gone that what they left behind should be freed. */
+  readonly collectGarbage?: (() => void) | undefined
 }
 
 export interface GateClock {
@@ -25,7 +27,9 @@ const GOODBYE_MS = 1_000
 /** Whoever shows no certificate that holds gets so long to enrol or renew, and so many places: a
  * connection costs memory, and anybody who knows our public key can open one. */
 const STRANGER_MS = 15_000
-const STRANGERS_MAX = 64
+const STRANGERS_MAX = 32
+/** Each leaves up to half a megabyte behind. */
+const STRANGERS_PER_COLLECTION = 32
 
 /** Stands before all handlers of the manager and of a server. */
 export class Gate {
@@ -34,6 +38,7 @@ export class Gate {
   /** Issued on the session itself, after its handshake showed an older one or none. */
   readonly #newer = new WeakMap<GuardedSession, Uint8Array>()
   readonly #strangers = new Set<GuardedSession>()
+  #strangersGone = 0
   #minute = { startMs: 0, lines: 0, hidden: 0 }
 
   constructor(options: GateOptions) {
@@ -44,6 +49,11 @@ export class Gate {
   /** The session, whoever dialled it, ends as soon as its peer is revoked. */
   watch(session: GuardedSession): void {
     this.#watch.add(session)
+  }
+
+  /** Before it has a session: strangers only while there are places. */
+  mayEnter(peer: Peer): boolean {
+    return this.#strangers.size < STRANGERS_MAX || this.#isCertified(peer)
   }
 
   /** A session that a peer opened. False: it was ended at once, nothing of it is to be served. */
@@ -58,26 +68,51 @@ export class Gate {
       return false
     }
     this.#strangers.add(session)
-    const timer = this.#options.clock.setTimer(() => {
-      this.#strangers.delete(session)
-      if (this.#isKnown(session)) session.admit()
-      else
-        session.destroy(new HoldfastError('NOT_ALLOWED', 'no certificate that holds came in time'))
-    }, STRANGER_MS)
+    const timer = this.#options.clock.setTimer(() => this.#judge(session), STRANGER_MS)
     void session.closed.then(() => {
       timer.cancel()
-      this.#strangers.delete(session)
+      if (this.#strangers.delete(session)) this.#handleStrangerGone()
     })
     return true
   }
 
+  #judge(session: GuardedSession): void {
+    if (this.#isKnown(session)) {
+      this.#strangers.delete(session)
+      session.admit()
+    } else {
+      session.destroy(new HoldfastError('NOT_ALLOWED', 'no certificate that holds came in time'))
+    }
+  }
+
+  #handleStrangerGone(): void {
+    this.#strangersGone += 1
+    if (this.#strangersGone < STRANGERS_PER_COLLECTION) return
+    this.#strangersGone = 0
+    this.#options.collectGarbage?.()
+  }
+
+  /** It has shown no certificate that holds, yet. */
+  isStranger(session: GuardedSession): boolean {
+    return this.#strangers.has(session)
+  }
+
   #isKnown(session: GuardedSession): boolean {
+    return this.#isCertified(this.#peerOf(session))
+  }
+
+  #isCertified(peer: Peer): boolean {
     try {
-      this.certificate(session)
+      this.#options.trust.certificate(peer, { nowMs: this.#options.wallMs() })
       return true
     } catch {
       return false
     }
+  }
+
+  #peerOf(session: GuardedSession): Peer {
+    const { publicKey, certificate } = session.peer
+    return { publicKey, certificate: this.#newer.get(session) ?? certificate }
   }
 
   /** From now on this certificate counts, not the one of the handshake. */
@@ -100,9 +135,9 @@ export class Gate {
 
   /** The peer's certificate as it counts now. Throws as authorize() does. */
   certificate(session: GuardedSession): Certificate {
-    const { publicKey, certificate } = session.peer
-    const peer = { publicKey, certificate: this.#newer.get(session) ?? certificate }
-    return this.#options.trust.certificate(peer, { nowMs: this.#options.wallMs() })
+    return this.#options.trust.certificate(this.#peerOf(session), {
+      nowMs: this.#options.wallMs(),
+    })
   }
 
   /** NOT_ALLOWED unless the peer is the server that it speaks for. */

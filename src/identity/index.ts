@@ -4,6 +4,7 @@ export { type Certificate, decodeCertificate, type Role } from './certificate.ts
 export { canEnrolHere, type EnrolOptions, enrol, type Join } from './enrolment.ts'
 export { type FolderLock, lockFolder } from './folder-lock.ts'
 export { type Founded, foundCluster } from './found.ts'
+export { garbageCollector } from './garbage.ts'
 export { Gate } from './gate.ts'
 export type { Grant } from './grant.ts'
 export { keyPairFrom } from './key-pair.ts'

@@ -1,7 +1,7 @@
 // src/manager/main.ts — how does the manager run as a process of its own?
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
-import { foundCluster, lockFolder, makeFolder } from '../identity/index.ts'
+import { foundCluster, garbageCollector, lockFolder, makeFolder } from '../identity/index.ts'
 import {
   createEndpoint,
   type Log,
@@ -84,6 +84,7 @@ export async function runManager(options: RunManagerOptions): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
+    collectGarbage: garbageCollector(),
     ...(replicas !== undefined && { replicas }),
     ...(timing && { timing }),
     ...(limits?.reserveBytes !== undefined && { reserveBytes: limits.reserveBytes }),

@@ -8,6 +8,7 @@ import {
   type PeerIdentity,
   type RandomBytes,
   type Session,
+  Strangers,
   serve,
   type TransportEndpoint,
 } from '../rpc/index.ts'
@@ -74,6 +75,8 @@ export interface ManagerOptions {
   readonly timing?: Partial<ManagerTiming>
   /** Free space that each server keeps, bytes. */
   readonly reserveBytes?: number
+  /** After strangers; default: as V8 likes. */
+  readonly collectGarbage?: () => void
 }
 
 const AVOID_MS = 15_000
@@ -117,6 +120,7 @@ export class Manager {
     { reportId: string; beginMs: number; blobs: { blobId: string; sizeBytes: number }[] }
   >()
   readonly #options: ManagerOptions
+  readonly #strangers = new Strangers((session) => this.gate.isStranger(session))
   readonly #sessions = new Map<string, { row: SessionRow; touchedMs: number }>()
   #stopped = false
   #identityMs: number
@@ -130,8 +134,8 @@ export class Manager {
     this.log = options.log
     const { trust } = options.authority
     const wallMs = (): number => this.clock.wallMs()
-    const { clock, log } = options
-    this.gate = new Gate({ trust, side: 'manager', wallMs, clock, log })
+    const { clock, log, collectGarbage } = options
+    this.gate = new Gate({ trust, side: 'manager', wallMs, clock, log, collectGarbage })
     this.meta = meta
     this.timing = { ...MANAGER_TIMING, ...options.timing }
     this.replicas = options.replicas ?? 2
@@ -147,7 +151,10 @@ export class Manager {
   }
 
   start(): void {
-    this.#options.endpoint.onSession((session) => this.#serve(session))
+    this.#options.endpoint.onSession(
+      (session) => this.#serve(session),
+      (peer) => this.gate.mayEnter(peer),
+    )
     this.#sweepLater()
   }
 
@@ -185,6 +192,7 @@ export class Manager {
       clock: this.clock,
       log: this.log,
       authorize: (method, from) => this.gate.authorize(method, from),
+      strangers: this.#strangers,
     })
   }
 

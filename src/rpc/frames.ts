@@ -40,15 +40,26 @@ export async function readFrame(
   return decodeCbor(body)
 }
 
+/** A copy: values decoded from it don't keep the pieces alive, and a peer that sends them byte by
+ * byte does not cost an object for each. At most twice what has arrived. */
 async function readUpTo(reader: StreamReader, lengthBytes: number): Promise<Buffer> {
-  const pieces: Uint8Array[] = []
-  let missing = lengthBytes
-  while (missing > 0) {
-    const bytes = await reader.next()
-    if (bytes === null) break
-    pieces.push(bytes.length > missing ? bytes.subarray(0, missing) : bytes)
-    if (bytes.length > missing) reader.unread(bytes.subarray(missing))
-    missing -= Math.min(bytes.length, missing)
+  let bytes: Buffer = Buffer.alloc(0)
+  let filled = 0
+  while (filled < lengthBytes) {
+    const piece = await reader.next()
+    if (piece === null) break
+    const used = Math.min(piece.length, lengthBytes - filled)
+    if (filled + used > bytes.length) bytes = grown(bytes, filled + used, lengthBytes)
+    bytes.set(piece.subarray(0, used), filled)
+    filled += used
+    reader.unread(piece.subarray(used))
   }
-  return Buffer.concat(pieces) // a copy: values decoded from it don't keep the pieces alive
+  return bytes.subarray(0, filled)
+}
+
+function grown(bytes: Buffer, neededBytes: number, mostBytes: number): Buffer {
+  const capacity = Math.min(mostBytes, Math.max(neededBytes, 2 * bytes.length))
+  const larger = Buffer.allocUnsafeSlow(capacity) // not of the pool: it may be kept for long
+  larger.set(bytes)
+  return larger
 }

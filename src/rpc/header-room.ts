@@ -1,9 +1,13 @@
 // src/rpc/header-room.ts — how much of our memory may the requests hold that a peer has not finished?
+import { HoldfastError } from '../errors.ts'
 
-/** Nearly every header is smaller, and waits for nobody. */
-const SMALL_BYTES_MAX = 64 * 1024
-/** For all larger ones of a session together: two of the largest. */
-const ROOM_BYTES = 8 * 2 ** 20
+export interface RoomSizes {
+  /** A header up to this size waits for nobody, and is not counted. Bytes, as all here. */
+  readonly smallBytesMax: number
+  readonly largestBytes: number
+  /** For all that are not small, together; at least one of the largest. */
+  readonly roomBytes: number
+}
 
 interface Waiting {
   readonly lengthBytes: number
@@ -12,13 +16,28 @@ interface Waiting {
 
 /** First come, first served. Whoever waits leaves its bytes with the sender. */
 export class HeaderRoom {
-  #freeBytes = ROOM_BYTES
+  readonly #sizes: RoomSizes
+  #freeBytes: number
   readonly #queue = new Set<Waiting>()
 
-  /** Resolves once there is room; rejects with the signal's reason. A header is never larger than
-   * all of the room. `leave` must follow. */
-  enter(lengthBytes: number, signal: AbortSignal): Promise<void> {
-    if (lengthBytes <= SMALL_BYTES_MAX) return Promise.resolve()
+  constructor(sizes: RoomSizes) {
+    this.#sizes = sizes
+    this.#freeBytes = sizes.roomBytes
+  }
+
+  /** Resolves once there is room, and `leave` must follow. Rejects with the signal's reason, and with
+   * NOT_ALLOWED what is larger than any may be. */
+  async enter(lengthBytes: number, signal: AbortSignal): Promise<void> {
+    const { smallBytesMax, largestBytes } = this.#sizes
+    if (lengthBytes <= smallBytesMax) return
+    if (lengthBytes > largestBytes) {
+      const detail = `a request of ${lengthBytes} bytes, more than ${largestBytes}`
+      throw new HoldfastError('NOT_ALLOWED', detail)
+    }
+    await this.#wait(lengthBytes, signal)
+  }
+
+  #wait(lengthBytes: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const giveUp = (): void => {
         this.#queue.delete(waiting)
@@ -41,7 +60,7 @@ export class HeaderRoom {
   }
 
   leave(lengthBytes: number): void {
-    if (lengthBytes <= SMALL_BYTES_MAX) return
+    if (lengthBytes <= this.#sizes.smallBytesMax) return
     this.#freeBytes += lengthBytes
     this.#admit()
   }

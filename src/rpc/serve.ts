@@ -11,10 +11,11 @@ import { ERRORS, HoldfastError } from '../errors.ts'
 import { MESSAGES, type Method, type NoteOf, type RequestOf } from '../messages.ts'
 import { IncomingBody, sendBody } from './body.ts'
 import { failureOf, shorten, wireCodeOf } from './failure.ts'
-import { encodeFrame, type Frame, readFrame } from './frames.ts'
+import { encodeFrame, FRAME_BYTES_MAX, type Frame, readFrame } from './frames.ts'
 import { HeaderRoom } from './header-room.ts'
 import type { RpcLog } from './log.ts'
 import { type Reply, WithBody } from './reply.ts'
+import { STRANGER_CALLS_MAX, type Strangers } from './strangers.ts'
 import { StreamReader } from './stream-reader.ts'
 
 export interface IncomingCall<M extends Method> {
@@ -39,10 +40,18 @@ export interface ServeOptions {
   readonly log: RpcLog
   /** Throws a coded error when the peer may not send this. */
   readonly authorize?: (method: Method, session: Session) => void
+  /** Peers whom nobody knows yet get no more than they need to change that. */
+  readonly strangers?: Strangers
 }
 
 /** At once, on one session: a peer that wants more waits. */
 const CALLS_MAX = 256
+/** Nearly every header is small; for the others two of the largest, per session. */
+const ROOM_SIZES = {
+  smallBytesMax: 64 * 1024,
+  largestBytes: FRAME_BYTES_MAX,
+  roomBytes: 2 * FRAME_BYTES_MAX,
+}
 /** From the stream's first byte to its whole header: a slow drip holds no place for longer. */
 const HEADER_MS_MAX = 10_000
 /** How long an answer may stay untaken once it is given and the request was not read to its end. */
@@ -51,9 +60,17 @@ const LINGER_MS = 10_000
 /** Answers the session's requests until it ends. Never throws. */
 export function serve(session: Session, handlers: Handlers, options: ServeOptions): void {
   let running = 0
-  const room = new HeaderRoom()
+  const usualRoom = new HeaderRoom(ROOM_SIZES)
+  const { strangers } = options
   session.onStream((stream) => {
+    const isStranger = strangers?.has(session) ?? false
+    if (isStranger && running >= STRANGER_CALLS_MAX) {
+      stream.on('error', () => undefined)
+      stream.destroy()
+      return
+    }
     running += 1
+    const room = (isStranger && strangers?.room) || usualRoom
     const incoming = new Incoming(session, stream, handlers, { ...options, room })
     void incoming.run(running > CALLS_MAX).finally(() => {
       running -= 1

@@ -1,7 +1,7 @@
 // src/server/main.ts — how does one server run as a process of its own?
 import { join } from 'node:path'
 import { HoldfastError } from '../errors.ts'
-import { enrol, lockFolder, makeFolder } from '../identity/index.ts'
+import { enrol, garbageCollector, lockFolder, makeFolder } from '../identity/index.ts'
 import {
   createEndpoint,
   type Records,
@@ -131,6 +131,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
     random: systemRandom,
     log,
     reach,
+    collectGarbage: garbageCollector(),
   })
   ends.defer(() => server.stop())
   store.onLost = (blobId) => {

@@ -9,6 +9,7 @@ import {
   Peers,
   type RandomBytes,
   type ServeOptions,
+  Strangers,
   serve,
   type TransportEndpoint,
 } from '../rpc/index.ts'
@@ -48,6 +49,8 @@ export interface ServerOptions {
   readonly timing?: Partial<ServerTiming>
   readonly limits?: Partial<ServerLimits>
   readonly reach?: ReachFailpoint
+  /** After strangers; default: as V8 likes. */
+  readonly collectGarbage?: () => void
 }
 
 export interface Server {
@@ -77,7 +80,9 @@ export function startServer(options: ServerOptions): Promise<Server> {
   const stopping = new AbortController()
   const reportGate = new ReportGate()
   const { trust } = member
-  const gate = new Gate({ trust, side: 'server', wallMs: () => clock.wallMs(), clock, log })
+  const wallMs = (): number => clock.wallMs()
+  const { collectGarbage } = options
+  const gate = new Gate({ trust, side: 'server', wallMs, clock, log, collectGarbage })
   const peers = new Peers({
     endpoint,
     clock,
@@ -153,10 +158,14 @@ export function startServer(options: ServerOptions): Promise<Server> {
     stopping: stopping.signal,
   }
   const authorize: ServeOptions['authorize'] = (method, session) => gate.authorize(method, session)
-  endpoint.onSession((session) => {
-    if (!gate.admit(session)) return
-    serve(session, handlersOf(node), { clock, log, authorize })
-  })
+  const strangers = new Strangers((session) => gate.isStranger(session))
+  endpoint.onSession(
+    (session) => {
+      if (!gate.admit(session)) return
+      serve(session, handlersOf(node), { clock, log, authorize, strangers })
+    },
+    (peer) => gate.mayEnter(peer),
+  )
   manager.start()
   return Promise.resolve({
     ready: manager.ready.promise,

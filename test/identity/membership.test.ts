@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { LocalIdentity } from '../../protocol/types.ts'
+import type { LocalIdentity, Session } from '../../protocol/types.ts'
 import { HoldfastError } from '../../src/errors.ts'
 import type { Role } from '../../src/identity/certificate.ts'
 import { type EnrolOptions, enrol } from '../../src/identity/enrolment.ts'
@@ -200,18 +200,20 @@ test('strangers get little time and few places, members none of it', async ({ to
   const member = await enrol(town.options('server-1'))
   const { session } = await town.meet(member)
   const publicKey = Buffer.from(member.trust.directory.managerKey, 'hex')
-  const strangers = await Promise.all(
-    Array.from({ length: 80 }, (_, index) =>
-      town.until(
-        town.network.endpoint({ identity: identityOf(index) }).connect({ ...WHERE, publicKey }),
-      ),
-    ),
-  )
+  const dial = (index: number): Promise<Session> =>
+    town.until(
+      town.network.endpoint({ identity: identityOf(index) }).connect({ ...WHERE, publicKey }),
+    )
+  const strangers = await Promise.all(Array.from({ length: 80 }, (_, index) => dial(index)))
   await town.clock.advance(1_000)
-  assert.is(strangers.filter(({ isOpen }) => isOpen).length, 64)
+  assert.is(strangers.filter(({ isOpen }) => isOpen).length, 32)
+  const next: { code?: string } = await dial(99).catch((error) => error)
+  assert.is(next.code, 'ERR_HOLDFAST_REFUSED', 'in the handshake, where it costs nothing')
+  const { session: again } = await town.meet(member)
   await town.clock.advance(20_000)
   assert.is(strangers.filter(({ isOpen }) => isOpen).length, 0)
-  assert.ok(session.isOpen, 'a member stays')
+  assert.ok(session.isOpen && again.isOpen, 'a member enters, and stays')
+  assert.is(town.collections, 1, 'what 32 of them left behind is freed')
 })
 
 test('a clock that is wrong by a day is named, whichever way', async ({ town }) => {

@@ -1,11 +1,14 @@
 // test/rpc/abuse.test.ts — what can a peer that means harm cost a node, or the node's other peers?
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Session, TransportEndpoint, TransportStream } from '../../protocol/types.ts'
 import { errorCodeOf, isHoldfastError } from '../../src/errors.ts'
 import { decodeCbor } from '../../src/rpc/cbor.ts'
-import { encodeFrame, FRAME_BYTES_MAX } from '../../src/rpc/frames.ts'
-import { call, type Handlers, serve } from '../../src/rpc/index.ts'
+import { encodeFrame, FRAME_BYTES_MAX, readFrame } from '../../src/rpc/frames.ts'
+import { call, type Handlers, Strangers, serve } from '../../src/rpc/index.ts'
+import type { StreamReader } from '../../src/rpc/stream-reader.ts'
 import { VirtualClock } from '../server/support/virtual-clock.ts'
 import { identityOf } from '../support/identity.ts'
 import { MemoryNetwork } from '../support/memory-network.ts'
@@ -19,6 +22,9 @@ interface World {
   clock: VirtualClock
   server: TransportEndpoint
   handlers: Handlers
+  /** Nobody knows the one that means harm yet. */
+  isStrange: boolean
+  dialBad: () => Promise<Session>
   /** Of the peer that means harm, and of an honest one. */
   session: Session
   honest: Session
@@ -35,9 +41,14 @@ test.before.each(async (world) => {
   world.clock = clock
   world.server = server!
   world.handlers = { 'repository.list': async () => ({ repositoryIds: [] }) }
-  server!.onSession((session) => serve(session, world.handlers, { clock, log }))
+  world.isStrange = false
+  const isBad = ({ peer }: Session): boolean =>
+    Buffer.compare(peer.publicKey, identityOf(1).publicKey) === 0
+  const strangers = new Strangers((session) => world.isStrange && isBad(session))
+  server!.onSession((session) => serve(session, world.handlers, { clock, log, strangers }))
   const to = { ...server!.local, publicKey: identityOf(2).publicKey }
-  world.session = await clock.until(bad!.connect(to))
+  world.dialBad = () => clock.until(bad!.connect(to))
+  world.session = await world.dialBad()
   world.honest = await clock.until(good!.connect(to))
 })
 
@@ -140,6 +151,84 @@ test('requests of 4 MiB that nobody finishes hold 8 MiB, not 4 MiB each', async 
   const answer = answerOf(large)
   large.end(encodeFrame(request))
   assert.is(await clock.until(answer), 'INVALID_REQUEST')
+})
+
+test('strangers hold 2 MiB in requests that they do not finish, and none a large one', async (w) => {
+  const { clock, dialBad } = w
+  w.isStrange = true
+  const headerBytes = 256 * 1024
+  const begin = (session: Session, lengthBytes: number): TransportStream => {
+    const stream = openQuietly(session)
+    const head = Buffer.alloc(4)
+    head.writeUInt32LE(lengthBytes)
+    stream.write(head)
+    return stream
+  }
+  let takenBytes = 0
+  const piece = Buffer.alloc(4 * 1024)
+  const sessions = await Promise.all(Array.from({ length: 12 }, dialBad))
+  const streams = sessions.map((session) => begin(session, headerBytes))
+  const answers = streams.map(answerOf)
+  for (const stream of streams) {
+    for (let left = headerBytes - 1; left >= piece.length; left -= piece.length) {
+      stream.write(piece, () => {
+        takenBytes += piece.length
+      })
+    }
+  }
+  for (let second = 0; second < 6; second += 1) await clock.pass(1_000)
+  await mustServe(w)
+  const roomBytes = 2 * 2 ** 20
+  const edgesBytes = streams.length * (WINDOW_BYTES + HIGH_WATER_BYTES)
+  assert.ok(takenBytes >= roomBytes - 8 * piece.length, `${takenBytes}: eight came in`)
+  assert.ok(takenBytes <= roomBytes + edgesBytes, `${takenBytes} bytes were taken`)
+  assert.equal(new Set(await clock.until(Promise.all(answers))), new Set(['DEADLINE_EXCEEDED']))
+  const tooLarge = begin(w.session, 300 * 1024)
+  assert.is(await clock.until(answerOf(tooLarge), 1_000), 'NOT_ALLOWED', 'and at once')
+})
+
+test('a stranger has two requests at once, and as many as others once it is known', async (w) => {
+  const { clock, session, handlers } = w
+  w.isStrange = true
+  handlers.status = () => new Promise(() => undefined)
+  for (let i = 0; i < 2; i += 1) {
+    openQuietly(session).write(encodeFrame({ method: 'status', deadlineMs: null, request: {} }))
+  }
+  await clock.pass(100)
+  const ask = (): Promise<string> => codeOf(call(session, 'repository.list', {}, { clock }))
+  const askMany = async (): Promise<Set<string>> =>
+    new Set(await clock.until(Promise.all(Array.from({ length: 50 }, ask)), 1_000))
+  assert.equal(await askMany(), new Set(['UNREACHABLE']))
+  await mustServe(w)
+  w.isStrange = false
+  assert.equal(await askMany(), new Set(['no error']))
+})
+
+test('a header that comes byte by byte costs its bytes, not an object for each', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const usedBytes = (): number => {
+    collect()
+    const { heapUsed, arrayBuffers } = process.memoryUsage()
+    return heapUsed + arrayBuffers
+  }
+  const lengthBytes = 200_000
+  const bytes = Buffer.alloc(4 + lengthBytes)
+  bytes.writeUInt32LE(lengthBytes)
+  const before = usedBytes()
+  let grownBytes = 0
+  let at = 0
+  const reader = {
+    next: async () => {
+      if (at === lengthBytes) grownBytes = usedBytes() - before
+      at += 1
+      return at > lengthBytes ? null : bytes.subarray(at - 1, at)
+    },
+    unread: () => undefined,
+  }
+  const frame = await readFrame(reader as unknown as StreamReader)
+  assert.equal(frame, { ok: false, defect: 'the header is cut off' })
+  assert.ok(grownBytes < 5e6, `${grownBytes} bytes for ${lengthBytes}`)
 })
 
 test('a length of 4 GiB is refused before a byte of it is read', async ({ clock, session }) => {

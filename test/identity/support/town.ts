@@ -26,6 +26,8 @@ export class Town {
   readonly clock = new VirtualClock()
   readonly network = new MemoryNetwork({ clock: this.clock })
   readonly said: string[] = []
+  /** How often the manager cleared away what strangers left. */
+  collections = 0
   /** Added to what time it is. */
   aheadMs = 1_700_000_000_000
   manager: Manager | null = null
@@ -80,6 +82,9 @@ export class Town {
       clock: { ...clockOf(this.clock), wallMs: this.wallMs },
       random: (length) => new Uint8Array(length).fill(3),
       log: { ...silentLog, warn: say },
+      collectGarbage: () => {
+        this.collections += 1
+      },
     })
     return founded
   }
