@@ -46,6 +46,8 @@ export interface ManagerTiming {
   readonly grantMs: number
   /** How long a write waits for safe mode to end before it answers SAFE_MODE. */
   readonly safeModeWaitMs: number
+  /** How long a manager that has taken over only listens to whom the one before had shut out. */
+  readonly takeOverMs: number
   /** How long a primary's report waits for the other replica's. */
   readonly commitWaitMs: number
 }
@@ -58,6 +60,7 @@ export const MANAGER_TIMING: ManagerTiming = {
   leaseMs: 60_000,
   grantMs: 900_000,
   safeModeWaitMs: 5_000,
+  takeOverMs: 10_000,
   commitWaitMs: 8_000,
 }
 
@@ -95,6 +98,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
   }
   const manager = new Manager(options, meta, await catalog.servers())
   await manager.applyRevocations()
+  await manager.listenFirst()
   manager.start()
   return manager
 }
@@ -123,6 +127,7 @@ export class Manager {
   readonly #strangers = new Strangers((session) => this.gate.isStranger(session))
   readonly #sessions = new Map<string, { row: SessionRow; touchedMs: number }>()
   #stopped = false
+  #listensUntilMs = 0
   #identityMs: number
 
   constructor(options: ManagerOptions, meta: CatalogMeta, rows: readonly ServerRow[]) {
@@ -225,6 +230,23 @@ export class Manager {
     } catch (error) {
       if (!this.#stopped) this.log.error('cleaning up sessions failed', { error: String(error) })
     }
+  }
+
+  /** After a recovery, while nobody was let in yet: the nodes that knock bring the list of those whom
+   * the lost manager had shut out. One of these may knock first. */
+  async listenFirst(): Promise<void> {
+    const isRecovered = this.authority.trust.directory.generation > 0
+    if (!isRecovered || (await this.catalog.members()).length > 0) return
+    this.#listensUntilMs = this.clock.nowMs() + this.timing.takeOverMs
+  }
+
+  /** SAFE_MODE while this manager only listens. */
+  mustHaveListened(): void {
+    const leftMs = this.#listensUntilMs - this.clock.nowMs()
+    if (leftMs <= 0) return
+    const detail =
+      'this manager has just taken over, and first hears whom the one before had shut out'
+    throw new HoldfastError('SAFE_MODE', `${detail}; wait ${Math.ceil(leftMs / 1_000)} s`)
   }
 
   /** The catalog knows for ever who is revoked; nodes are told of keys that could still be shown. */

@@ -39,6 +39,7 @@ async function knownBefore(
   const proven = testimony(request, authority.trust)
   if (!proven?.isCertified) return null
   await shutOutAgain(manager, proven.revokedKeys)
+  manager.mustHaveListened()
   const { roles, name, number } = decoded.certificate
   if (roles.includes('manager')) return null
   log.info('a node of the manager before this one is here', { name, number })
