@@ -16,6 +16,10 @@ const GRACE_MS = 10_000
 /** fsync runs in Node's thread pool; its default of 4 is what a server waits for. */
 const THREADS = '8'
 
+/** As the launcher does it where it starts a Node itself: garbage that may pile up before it is
+ * looked at. Otherwise 64 MiB more per node under load, for good. */
+const NODE_OPTIONS = ['--max-semi-space-size=8']
+
 export interface NodeProcess {
   readonly name: string
   readonly child: ChildProcess
@@ -47,7 +51,7 @@ function startNode(name: string, words: string[], settings: Settings, logs: stri
   const logStart = fstatSync(log).size
   const where = ['--data', settings.dataDir]
   if (settings.configPath) where.push('--config', settings.configPath)
-  const child = spawn(process.execPath, [LAUNCHER, ...words, ...where, '--json'], {
+  const child = spawn(process.execPath, [...NODE_OPTIONS, LAUNCHER, ...words, ...where, '--json'], {
     stdio: ['ignore', 'pipe', log, 'ipc'],
     // A group of its own: Ctrl-C is for the one who started the nodes, who then stops them.
     detached: true,
