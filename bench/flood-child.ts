@@ -1,15 +1,11 @@
 // bench/flood-child.ts — one part in a flood: the server, its real clients, or the flood itself
-import { randomFillSync } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
-import { encodeHello } from '../protocol/handshake/messages.ts'
 import { createEndpoint, type Session } from '../protocol/index.ts'
-import { packetCrc } from '../protocol/wire/crc.ts'
 import { keyPairFrom } from '../src/identity/index.ts'
+import type { Words } from './flood-cast.ts'
+import { hello, noise, unknownConnection } from './flood-packets.ts'
 
 export type Kind = 'hello' | 'hello-unknown-key' | 'unknown-connection' | 'noise'
-export interface Words {
-  readonly [name: string]: number
-}
 
 const CLIENTS = 50
 /** All clients together: a 100 Mbit/s link that is full. */
@@ -163,32 +159,6 @@ function openAt(address: string): Promise<Socket> {
     socket.once('error', reject)
     socket.bind(0, address, () => resolve(socket))
   })
-}
-
-const random = (lengthBytes: number): Buffer => randomFillSync(Buffer.alloc(lengthBytes))
-const cid = (): [number, number] => {
-  const bytes = random(8)
-  return [bytes.readUInt32LE(0), bytes.readUInt32LE(4)]
-}
-
-/** Right in all that costs nothing to check: only Diffie-Hellman shows that it is none. */
-function hello(serverKey: Uint8Array): Buffer {
-  const token = new Uint8Array(0)
-  return encodeHello({ dcid: cid(), scid: cid(), token, message: random(200), serverKey })
-}
-
-function unknownConnection(): Buffer {
-  const packet = random(1_200)
-  packet[0] = 0x0b
-  packet[1] = (1 << 5) | (3 << 1)
-  packet.writeUInt16LE(packet.length, 2)
-  packet.fill(0, 16, 20)
-  packet.writeUInt32LE(packetCrc(packet, 0, packet.length, 'full'), 12)
-  return packet
-}
-
-function noise(): Buffer {
-  return random(1_200)
 }
 
 const SERVER_KEY = identityOf(2).publicKey

@@ -4,7 +4,8 @@
 // 200 addresses that are not its own, and what is answered to them comes back to be counted.
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { Kind, Words } from './flood-child.ts'
+import { ask, heard, pause, tableOf } from './flood-cast.ts'
+import type { Kind } from './flood-child.ts'
 import { lackOfNamespaces, Namespaces } from './namespaces.ts'
 
 const CHILD = fileURLToPath(new URL('./flood-child.ts', import.meta.url))
@@ -127,25 +128,6 @@ async function measure(
   }
 }
 
-const pause = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wake, ms))
-
-function ask(child: ChildProcess, order: object = {}): Promise<Words> {
-  const answer = heard(child)
-  child.send(order)
-  return answer
-}
-
-function heard(child: ChildProcess): Promise<Words> {
-  return new Promise((resolve, reject) => {
-    const onExit = (code: number | null): void => reject(new Error(`a part exited with ${code}`))
-    child.once('exit', onExit)
-    child.once('message', (words: Words) => {
-      child.off('exit', onExit)
-      resolve(words)
-    })
-  })
-}
-
 export function formatFlood(rows: readonly FloodRow[]): string {
   const cells = rows.map((row) => [
     row.kind,
@@ -171,16 +153,9 @@ export function formatFlood(rows: readonly FloodRow[]): string {
     'reflected',
     'RSS MB',
   ]
-  const table = [head, ...cells]
-  const widths = head.map((_, column) =>
-    Math.max(...table.map((line) => line[column]?.length ?? 0)),
-  )
-  const lines = table.map((line) =>
-    line
-      .map((text, column) =>
-        column === 0 ? text.padEnd(widths[0] ?? 0) : text.padStart(widths[column] ?? 0),
-      )
-      .join('  '),
-  )
-  return [`UDP port ${PORT}, 50 clients that offer 12.5 MB/s together`, '', ...lines].join('\n')
+  return [
+    `UDP port ${PORT}, 50 clients that offer 12.5 MB/s together`,
+    '',
+    ...tableOf(head, cells),
+  ].join('\n')
 }

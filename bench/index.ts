@@ -8,6 +8,7 @@
 //   npm run bench -- --backup-link               backup over a bad link beside restic (root)
 //   npm run bench -- --micro [--record]          packets per second without a socket, and before
 //   npm run bench -- --flood [--json]            a flood of strangers, in network namespaces (root)
+//   npm run bench -- --flood-memory             … and what it costs a whole cluster
 //
 // Compare the ratios, not the numbers: the rivals run on the same machine in the same minutes.
 import { availableParallelism, cpus, tmpdir } from 'node:os'
@@ -18,6 +19,7 @@ import { benchControl, formatControl } from './control.ts'
 import { lackOfEmulator } from './emulated-link.ts'
 import { benchFairness, formatFairness } from './fairness.ts'
 import { benchFlood, formatFlood } from './flood.ts'
+import { benchFloodMemory, formatFloodMemory } from './flood-cluster.ts'
 import { benchIdle, formatIdle } from './idle.ts'
 import { benchLinks, formatLinks } from './links.ts'
 import { benchMicro, formatMicro, recordMicro } from './micro.ts'
@@ -40,6 +42,7 @@ const { values } = parseArgs({
     micro: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
     flood: { type: 'boolean', default: false },
+    'flood-memory': { type: 'boolean', default: false },
   },
 })
 const { quick, only, dir } = values
@@ -77,6 +80,9 @@ if (values.flood) {
 } else if (values.idle) {
   const idle = await benchIdle({ quick })
   print('idle', idle, formatIdle(idle))
+} else if (values['flood-memory']) {
+  const memory = await benchFloodMemory()
+  print('flood-memory', memory, formatFloodMemory(memory))
 } else {
   await loopback()
   if (!values.transport) {

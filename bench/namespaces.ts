@@ -49,9 +49,11 @@ export class Namespaces {
     ip('-n', this.#nameOf(host), ...words)
   }
 
-  /** A program of ours inside a host, with a channel for messages. */
-  fork(host: string, script: string, words: readonly string[]): ChildProcess {
+  /** A program of ours inside a host, with a channel for messages. What a silent one prints is
+   * dropped, but for its errors. */
+  fork(host: string, script: string, words: readonly string[], isSilent = false): ChildProcess {
     return fork(script, words, {
+      ...(isSilent && { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
       execPath: 'ip',
       execArgv: ['netns', 'exec', this.#nameOf(host), process.execPath],
     })
