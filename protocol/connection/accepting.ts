@@ -167,7 +167,7 @@ export class Accepting {
     const ours = {
       ...endpoint.parameters({ suites: 1 << suite.id }),
       crc,
-      streamsMax: connection.streams.acceptMax[0] as number,
+      streamsMax: connection.streams.ids.acceptMax(0),
     }
     const answer = noise.writeMessage2(
       encodePayload({

@@ -6,7 +6,7 @@ import type { Cid } from '../handshake/messages.ts'
 import { RESET_TOKEN_BYTES } from '../handshake/payload.ts'
 import { FRAME, type FrameWriter } from '../wire/frames.ts'
 import { CLOSE_CODE } from './limits.ts'
-import type { SentFrame } from './recovery.ts'
+import type { SentFrame } from './sent-frame.ts'
 
 /** Beside the one in use. */
 const SPARE = 2

@@ -4,7 +4,6 @@
 // events. No clock, no socket. RFC 9000 and 9002 in shape; protocol/README.md has the bytes.
 
 import { chooseCongestion } from '../congestion/choose.ts'
-import type { CongestionName } from '../congestion/controller.ts'
 import type { Cid } from '../handshake/messages.ts'
 import type { Payload } from '../handshake/payload.ts'
 import type { Suite } from '../protection/suite.ts'
@@ -13,52 +12,30 @@ import { parseFrames } from '../wire/frames.ts'
 import { HEADER_BYTES, TAG_BYTES } from '../wire/header.ts'
 import { AckFrequency } from './ack-frequency.ts'
 import { AckState } from './ack-state.ts'
-import type { Connection, EndpointEvent, TransportLimits } from './api.ts'
-import { type CidRegistry, ConnectionIds } from './connection-ids.ts'
+import type { Connection, EndpointEvent } from './api.ts'
+import { ConnectionIds } from './connection-ids.ts'
 import { ControlFrames } from './control-frames.ts'
 import { Counters } from './counters.ts'
 import { Fates } from './fates.ts'
 import { FrameInbox, type InboxHost } from './frame-inbox.ts'
-import { ConnectionKeys, type KeyLog } from './keys.ts'
+import { ConnectionKeys } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { BASE_DATAGRAM_BYTES, CLOSE_CODE } from './limits.ts'
 import { Liveness } from './liveness.ts'
-import { type MemoryBudget, MemoryShare } from './memory-budget.ts'
+import { MemoryShare } from './memory-budget.ts'
+import type { ConnectionOptions } from './options.ts'
 import { PacketBuilder, type Target } from './packet-builder.ts'
 import { type Arrival, Path } from './path.ts'
 import { PathMtu } from './path-mtu.ts'
-import { Recovery, type SentFrame } from './recovery.ts'
+import { Recovery } from './recovery.ts'
 import { Sender } from './sender.ts'
+import type { SentFrame } from './sent-frame.ts'
 import { isLoopback } from './source.ts'
 import { StreamCalls } from './stream-calls.ts'
 import type { PeerLimits, StreamEventType, StreamsHost } from './stream-events.ts'
 import { Streams } from './streams.ts'
 
 const FIRST_PACKET_NUMBER_MAX = 2 ** 20
-
-export interface ConnectionOptions {
-  readonly isInitiator: boolean
-  readonly remote: Address
-  readonly localCid: Cid
-  readonly cids: CidRegistry
-  readonly limits: TransportLimits
-  readonly budget: MemoryBudget
-  /** False: a stranger until admit(). */
-  readonly isAdmitted: boolean
-  /** The largest datagram that this end takes and sends, and what is known of the way out. */
-  readonly mtuBytes: number
-  readonly mtuHintBytes: number
-  readonly setsDontFragment: boolean
-  readonly congestion: CongestionName
-  readonly packetsPerKeyMax: number
-  readonly random: (lengthBytes: number) => Uint8Array
-  /** A random whole number in [0, below). */
-  readonly randomBelow: (below: number) => number
-  readonly onKeys: KeyLog | null
-  readonly emit: (event: EndpointEvent) => void
-  /** The application did something: there may be more to send, and another deadline. */
-  readonly wake: () => void
-}
 
 export class ConnectionCore extends StreamCalls implements Connection, InboxHost, StreamsHost {
   readonly isInitiator: boolean
@@ -308,10 +285,6 @@ export class ConnectionCore extends StreamCalls implements Connection, InboxHost
   protected get woken(): Streams {
     this.#options.wake()
     return this.streams
-  }
-
-  openStream(direction: 'bidi' | 'uni', urgency: number): number | null {
-    return this.state === 'open' ? this.streams.open(direction, urgency) : null
   }
 
   read(streamId: number, maxBytes: number): Uint8Array | null {

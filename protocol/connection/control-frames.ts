@@ -6,7 +6,8 @@ import { FRAME, type FrameWriter } from '../wire/frames.ts'
 import type { AckFrequency } from './ack-frequency.ts'
 import type { ConnectionIds } from './connection-ids.ts'
 import type { Path } from './path.ts'
-import type { SentFrame } from './recovery.ts'
+import type { SentFrame } from './sent-frame.ts'
+import { BIDI, UNI } from './stream-ids.ts'
 import type { Streams } from './streams.ts'
 
 const PATH_RESPONSES_MAX = 4
@@ -51,8 +52,8 @@ export class ControlFrames {
       s.owedResets.size > 0 ||
       s.owedStops.size > 0 ||
       s.owedStreamBlocked.size > 0 ||
-      s.owedStreamsLimit[0] === true ||
-      s.owedStreamsLimit[1] === true ||
+      s.ids.isOwed[BIDI] === true ||
+      s.ids.isOwed[UNI] === true ||
       this.#pathResponses.length > 0 ||
       this.#path.owedChallenge !== null ||
       this.#ids.isOwed
@@ -80,7 +81,7 @@ export class ControlFrames {
     if (this.drain && fits(writer)) {
       this.drain = false
       writer.u8(FRAME.drain)
-      writer.u32(s.lastPeerStream)
+      writer.u32(s.ids.lastAccepted)
       frames.push(sent(FRAME.drain))
     }
     if (s.window.isOwed && fits(writer)) {
@@ -99,12 +100,12 @@ export class ControlFrames {
       credit.owedBlockedAt = -1
     }
     if (this.#ackFrequency.isOwed && fits(writer)) this.#writeAckFrequency(writer, frames)
-    for (const kind of [0, 1]) {
-      if (!s.owedStreamsLimit[kind] || !fits(writer)) continue
-      s.owedStreamsLimit[kind] = false
+    for (const kind of [BIDI, UNI] as const) {
+      if (!s.ids.isOwed[kind] || !fits(writer)) continue
+      s.ids.isOwed[kind] = false
       writer.u8(FRAME.maxStreams)
       writer.u8(kind)
-      writer.u32(s.acceptMax[kind] as number)
+      writer.u32(s.ids.acceptMax(kind))
       frames.push(sent(FRAME.maxStreams, kind))
     }
     while (this.#pathResponses.length > 0 && fits(writer)) {
@@ -193,7 +194,7 @@ export class ControlFrames {
         if (s.credit.isBlockedBy(frame.offset)) s.credit.owedBlockedAt = frame.offset
         return
       case FRAME.maxStreams:
-        s.owedStreamsLimit[frame.id] = true
+        s.ids.isOwed[frame.id] = true
         return
       case FRAME.maxStreamData:
         s.windows.owed.add(frame.id)

@@ -31,6 +31,7 @@ import type { CidRegistry } from './connection-ids.ts'
 import { noStrangers } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { Dialling } from './dialling.ts'
+import { EventQueue } from './event-queue.ts'
 import { ACK_DELAY_MS_ADVERTISED, DEFAULT_LIMITS, MEMORY_BUDGET_BYTES } from './limits.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { Resets } from './resets.ts'
@@ -57,8 +58,7 @@ export class EndpointCore implements Endpoint {
   readonly #byRemoteCid = new Map<number, ConnectionCore>()
   readonly #connections = new Set<ConnectionCore>()
   readonly #connectionsByHost = new Map<string, number>()
-  readonly #events: EndpointEvent[] = []
-  #eventHead = 0
+  readonly #events = new EventQueue()
   readonly #dialling: Dialling
   readonly #accepting: Accepting
   readonly #resets: Resets
@@ -208,12 +208,7 @@ export class EndpointCore implements Endpoint {
   }
 
   pollEvent(): EndpointEvent | null {
-    if (this.#eventHead === this.#events.length) {
-      this.#events.length = 0
-      this.#eventHead = 0
-      return null
-    }
-    return this.#events[this.#eventHead++] ?? null
+    return this.#events.poll()
   }
 
   handleDatagram(nowMs: number, bytes: Uint8Array, from: Address, strideBytes = 0): void {

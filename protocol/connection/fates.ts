@@ -5,7 +5,8 @@ import type { AckState } from './ack-state.ts'
 import type { ControlFrames } from './control-frames.ts'
 import type { Counters } from './counters.ts'
 import type { PathMtu } from './path-mtu.ts'
-import type { FrameFate, Recovery, SentFrame } from './recovery.ts'
+import type { Recovery } from './recovery.ts'
+import type { FrameFate, SentFrame } from './sent-frame.ts'
 import type { Streams } from './streams.ts'
 
 export class Fates implements FrameFate {

@@ -14,8 +14,9 @@ import type { AckState } from './ack-state.ts'
 import type { ConnectionIds } from './connection-ids.ts'
 import type { ControlFrames } from './control-frames.ts'
 import type { ConnectionKeys } from './keys.ts'
-import type { Recovery, SentFrame } from './recovery.ts'
+import type { Recovery } from './recovery.ts'
 import type { SendStream } from './send-stream.ts'
+import type { SentFrame } from './sent-frame.ts'
 import type { Streams } from './streams.ts'
 
 const SKIP_GAP_MIN = 2 ** 8

@@ -5,6 +5,7 @@ import { RateSampler } from '../congestion/rate-sampler.ts'
 import type { ConnectionLog } from '../qlog/log.ts'
 import { PACKET_NUMBER_MAX } from '../wire/header.ts'
 import { GRANULARITY_MS, RttEstimator } from './rtt.ts'
+import type { FrameFate, SentFrame } from './sent-frame.ts'
 
 const NONE = 0
 const IN_FLIGHT = 1
@@ -22,23 +23,6 @@ const CAPACITY = 32
 const SPAN_MAX = 2 ** 18
 /** Losses that may yet turn out spurious are forgotten early where there are so many. */
 const LOST_SPAN_MAX = 2 ** 16
-
-/** What a packet carried that must reach the peer: streams' bytes by range, the rest by kind. */
-export interface SentFrame {
-  readonly kind: number
-  readonly id: number
-  readonly offset: number
-  readonly lengthBytes: number
-  readonly fin: boolean
-}
-
-export interface FrameFate {
-  handleFrameAcked(frame: SentFrame): void
-  handleFrameLost(frame: SentFrame, nowMs: number): void
-  /** For each packet that obliged the peer to answer; what it carried is told apart. */
-  handlePacketAcked(packetNumber: number, bytes: number): void
-  handlePacketLost(nowMs: number, packetNumber: number, bytes: number, sentMs: number): void
-}
 
 export class Recovery {
   readonly rtt = new RttEstimator()

@@ -5,6 +5,7 @@ import type { Streams } from './streams.ts'
 type Calls = Pick<
   Connection,
   | 'admit'
+  | 'openStream'
   | 'setUrgency'
   | 'write'
   | 'finish'
@@ -15,11 +16,16 @@ type Calls = Pick<
   | 'isDrained'
 >
 
-/** The connection's part that neither time nor the state of the connection matters to. */
+/** The connection's part that time does not matter to. */
 export abstract class StreamCalls implements Calls {
+  abstract readonly state: Connection['state']
   abstract readonly streams: Streams
   /** The same, when something may be to send afterwards. */
   protected abstract get woken(): Streams
+
+  openStream(direction: 'bidi' | 'uni', urgency: number): number | null {
+    return this.state === 'open' ? this.streams.open(direction, urgency) : null
+  }
 
   setUrgency(streamId: number, urgency: number): void {
     this.streams.setUrgency(streamId, urgency)

@@ -9,10 +9,9 @@ import { SendBuffer } from './send-buffer.ts'
 import { SendCredit } from './send-credit.ts'
 import { SendStream } from './send-stream.ts'
 import type { PeerLimits, StreamsHost } from './stream-events.ts'
+import { BIDI, kindOf, StreamIds, UNI } from './stream-ids.ts'
 import { StreamWindows } from './stream-windows.ts'
 
-const BIDI = 0
-const UNI = 1
 const INITIAL_URGENCY = 2
 
 export class Streams {
@@ -23,16 +22,10 @@ export class Streams {
   readonly owedResets = new Set<number>()
   readonly owedStops = new Map<number, number>()
   readonly owedStreamBlocked = new Map<number, number>()
-  owedStreamsLimit = [false, false]
   readonly limits: TransportLimits
   readonly #host: StreamsHost
-  readonly #isInitiator: boolean
   #peer: PeerLimits = { streamWindowBytes: 0, connectionWindowBytes: 0, streamsMax: 0 }
-  readonly #opened = [0, 0]
-  readonly #openMax = [0, 0]
-  readonly #wantsOpen = [false, false]
-  readonly #accepted = [0, 0]
-  readonly acceptMax: number[]
+  readonly ids: StreamIds
   readonly #readable = new Set<number>()
   readonly share: MemoryShare
   /** The peer's limit left nothing to take for any stream that is scheduled. */
@@ -48,7 +41,6 @@ export class Streams {
     options: { limits: TransportLimits; share: MemoryShare; isAdmitted: boolean },
   ) {
     const { limits, share, isAdmitted } = options
-    this.#isInitiator = isInitiator
     this.limits = limits
     this.#host = host
     this.share = share
@@ -66,7 +58,7 @@ export class Streams {
     )
     this.windows = new StreamWindows(limits.streamWindowBytesMax, this.window)
     const streamsMax = isAdmitted ? limits.streamsMax : strangerStreamsMaxOf(limits)
-    this.acceptMax = [streamsMax, streamsMax]
+    this.ids = new StreamIds(isInitiator, streamsMax)
   }
 
   /** What the peer said in the handshake; from now on it may send. */
@@ -74,7 +66,7 @@ export class Streams {
     this.#peer = peer
     this.credit.begin(peer.connectionWindowBytes)
     this.window.begin()
-    this.#openMax.fill(peer.streamsMax)
+    this.ids.begin(peer.streamsMax)
   }
 
   /** The application knows the peer: it may open as many streams as others, and windows grow. */
@@ -82,11 +74,7 @@ export class Streams {
     if (this.window.isAdmitted) return
     this.window.admit()
     const more = this.limits.streamsMax - strangerStreamsMaxOf(this.limits)
-    if (more <= 0) return
-    for (const kind of [BIDI, UNI]) {
-      this.acceptMax[kind] = (this.acceptMax[kind] as number) + more
-      this.owedStreamsLimit[kind] = true
-    }
+    if (more > 0) this.ids.allowAll(more)
   }
 
   /** The connection is over. */
@@ -119,19 +107,10 @@ export class Streams {
     return true
   }
 
-  get lastPeerStream(): number {
-    return Math.max(this.#accepted[BIDI] as number, this.#accepted[UNI] as number)
-  }
-
   open(direction: 'bidi' | 'uni', urgency: number): number | null {
     const kind = direction === 'uni' ? UNI : BIDI
-    const index = this.#opened[kind] as number
-    if (index >= (this.#openMax[kind] as number)) {
-      this.#wantsOpen[kind] = true
-      return null
-    }
-    this.#opened[kind] = index + 1
-    const id = index * 4 + kind * 2 + (this.#isInitiator ? 0 : 1)
+    const id = this.ids.open(kind)
+    if (id === null) return null
     this.sending.set(id, new SendStream(id, urgency, this.#peer.streamWindowBytes))
     if (kind === BIDI) this.receiving.set(id, new ReceiveStream(id, this.limits.streamWindowBytes))
     return id
@@ -139,29 +118,14 @@ export class Streams {
 
   /** Makes sure that a stream which a frame names exists. False: it never may, or is gone. */
   #accept(id: number, needs: 'send' | 'receive'): boolean {
-    const mine = (id & 1) === (this.#isInitiator ? 0 : 1)
-    const kind = (id >> 1) & 1
-    const index = Math.floor(id / 4)
-    if (mine) {
-      if (index >= (this.#opened[kind] as number) || (kind === UNI && needs === 'receive')) {
-        this.#host.fail(CLOSE_CODE.streamState, `frame for stream ${id}, which is not open`)
-        return false
-      }
-      return true
-    }
-    if (kind === UNI && needs === 'send') {
-      this.#host.fail(CLOSE_CODE.streamState, `stream ${id} can only receive`)
+    const defect = this.ids.defectOf(id, needs)
+    if (defect) {
+      this.#host.fail(defect.code, defect.reason)
       return false
     }
-    if (index >= (this.acceptMax[kind] as number)) {
-      this.#host.fail(CLOSE_CODE.streamLimit, `stream ${id} is over the limit`)
-      return false
-    }
-    while ((this.#accepted[kind] as number) <= index) {
-      const next = (this.#accepted[kind] as number) * 4 + kind * 2 + (id & 1)
-      this.#accepted[kind] = (this.#accepted[kind] as number) + 1
+    for (let next = this.ids.acceptNext(id); next !== null; next = this.ids.acceptNext(id)) {
       this.receiving.set(next, new ReceiveStream(next, this.limits.streamWindowBytes))
-      if (kind === BIDI) {
+      if (kindOf(next) === BIDI) {
         this.sending.set(next, new SendStream(next, INITIAL_URGENCY, this.#peer.streamWindowBytes))
       }
       this.#host.emitStream('stream-opened', next, 0)
@@ -349,11 +313,7 @@ export class Streams {
   }
 
   handleMaxStreams(uni: boolean, limit: number): void {
-    const kind = uni ? UNI : BIDI
-    if (limit <= (this.#openMax[kind] as number)) return
-    this.#openMax[kind] = limit
-    if (!this.#wantsOpen[kind]) return
-    this.#wantsOpen[kind] = false
+    if (!this.ids.handleMax(uni ? UNI : BIDI, limit)) return
     this.#host.emitStreamsAvailable(uni ? 'uni' : 'bidi')
   }
 
@@ -414,11 +374,7 @@ export class Streams {
     this.buffer.forget(id)
     this.windows.owed.delete(id)
     this.owedStreamBlocked.delete(id)
-    const theirs = (id & 1) !== (this.#isInitiator ? 0 : 1)
-    if (!theirs) return
-    const kind = (id >> 1) & 1
-    this.acceptMax[kind] = (this.acceptMax[kind] as number) + 1
-    this.owedStreamsLimit[kind] = true
+    if (!this.ids.isOurs(id)) this.ids.allow(kindOf(id), 1)
   }
 
   #isStopped(stream: ReceiveStream): boolean {

@@ -2,7 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { NewReno } from '../../../protocol/congestion/new-reno.ts'
-import { Recovery, type SentFrame } from '../../../protocol/connection/recovery.ts'
+import { Recovery } from '../../../protocol/connection/recovery.ts'
+import type { SentFrame } from '../../../protocol/connection/sent-frame.ts'
 
 const PACKET_BYTES = 1_000
 const RTT_MS = 20
