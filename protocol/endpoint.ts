@@ -83,13 +83,16 @@ export async function createEndpoint(options: CreateEndpointOptions): Promise<Tr
   })
   // What the loopback takes is what we can receive of anybody.
   const { mtuBytes = port.loopbackBytesMax } = rest
+  // Half of what the kernel counts, which is more than the bytes of a datagram.
+  const loopbackWindowBytesMax = port.receiveBufferBytes / 2
   const mtuHintBytes = rest.mtuBytes ?? port.ethernetBytesMax
   const records = {
     ...(qlog && { log: qlogOf(qlog, port.local) }),
     ...(keyLog && { onKeys: keyLog.write }),
   }
   const suites = suitesOfThisMachine()
-  const core = { ...rest, mtuBytes, mtuHintBytes, suites, random: systemRandom, ...records }
+  const sizes = { mtuBytes, mtuHintBytes, loopbackWindowBytesMax }
+  const core = { ...rest, ...sizes, suites, random: systemRandom, ...records }
   const checkPeer = (to: PeerAddress): void => {
     if (isIP(to.host) === port.family) return
     const detail = `connect: ${to.host} cannot be reached from a socket on ${port.local.host}`

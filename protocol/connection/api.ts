@@ -132,6 +132,9 @@ export interface EndpointOptions {
   /** How many equal datagrams the port sends in one call. Default 1: no trains. */
   readonly trainSegmentsMax?: number
   readonly limits?: Partial<TransportLimits>
+  /** The largest connection window for peers on this machine, whose datagrams wait nowhere but in
+   * our socket. Default: as for others. */
+  readonly loopbackWindowBytesMax?: number
   /** What all connections together may hold, bytes. Default 256 MiB. */
   readonly memoryBudgetBytes?: number
   /** `by-application`: what a peer that dialled us may send stays small until Connection.admit().

@@ -35,6 +35,7 @@ import { EventQueue } from './event-queue.ts'
 import { ACK_DELAY_MS_ADVERTISED, DEFAULT_LIMITS, MEMORY_BUDGET_BYTES } from './limits.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { Resets } from './resets.ts'
+import { isLoopback } from './source.ts'
 import { firstWindowBytesOf } from './streams.ts'
 import { Train, toBuffer } from './train.ts'
 
@@ -49,6 +50,7 @@ export function createCoreEndpoint(options: EndpointOptions): Endpoint {
 export class EndpointCore implements Endpoint {
   readonly stats = noStrangers()
   readonly limits: TransportLimits
+  readonly #loopbackLimits: TransportLimits
   readonly options: EndpointOptions
   readonly suites: readonly Suite[]
   identity: LocalIdentity
@@ -79,6 +81,7 @@ export class EndpointCore implements Endpoint {
     this.identity = options.identity
     this.suites = options.suites ?? SUITES_DEFAULT
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#loopbackLimits = loopbackLimitsOf(this.limits, options.loopbackWindowBytesMax)
     this.budget = new MemoryBudget(options.memoryBudgetBytes ?? MEMORY_BUDGET_BYTES)
     this.#resets = new Resets(options.identity, options.random)
     this.#train = new Train(options.trainSegmentsMax ?? 1)
@@ -144,7 +147,7 @@ export class EndpointCore implements Endpoint {
       remote: { host: remote.host, port: remote.port },
       localCid,
       cids: this.#registryFor(() => connection),
-      limits: this.limits,
+      limits: isLoopback(remote.host) ? this.#loopbackLimits : this.limits,
       budget: this.budget,
       isAdmitted: isInitiator || !this.holdsBack,
       mtuBytes: this.mtuBytes,
@@ -397,6 +400,13 @@ export class EndpointCore implements Endpoint {
     }
     return false
   }
+}
+
+/** What overflows the socket of a peer on this machine is lost: nothing else is between us. */
+function loopbackLimitsOf(limits: TransportLimits, bytesMax = Number.POSITIVE_INFINITY) {
+  const connectionWindowBytesMax = Math.min(limits.connectionWindowBytesMax, bytesMax)
+  const connectionWindowBytes = Math.min(limits.connectionWindowBytes, bytesMax)
+  return { ...limits, connectionWindowBytes, connectionWindowBytesMax }
 }
 
 /** A 1500-byte frame less the IP and UDP headers. */

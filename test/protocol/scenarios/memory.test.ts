@@ -127,6 +127,30 @@ const scenarios: Scenario[] = [
     },
     happened: (report) => report.virtualMs > 60_000,
   },
+  {
+    name: 'a peer on this machine does not overflow the socket of a busy receiver',
+    link: { delayMs: 0.02, rateMbit: 8_000 },
+    client: { address: '127.0.0.1', endpoint: { mtuBytes: 65_507 } },
+    server: {
+      address: '127.0.0.2',
+      host: { receiveBufferBytes: 2 * MIB },
+      endpoint: { mtuBytes: 65_507, loopbackWindowBytesMax: MIB },
+    },
+    act: (stage) => {
+      const connection = stage.connect()
+      const flow = stage.send(connection, { totalBytes: 32 * MIB })
+      let stalls = 0
+      while (flow.doneMs === null && stalls < 1_000) {
+        stage.server.host.stall(20)
+        stalls += 1
+        stage.world.run(25)
+      }
+      assert.is(connection.stats().packetsLost, 0)
+      assert.is(stage.server.receivedBytes, 32 * MIB)
+      assert.ok(stalls >= 3, `${stalls} stalls`)
+    },
+    happened: (report) => report.virtualMs > 60 && report.dropped === 0,
+  },
 ]
 
 runScenarios('memory', scenarios)
