@@ -19,6 +19,7 @@ const scenarios: Scenario[] = [
     name: 'one packet in three damaged, handshake included',
     link: { ...LINK, corruptRatio: 0.33 },
     client: { endpoint: { limits: { handshakeTimeoutMs: 60_000 } } },
+    server: { endpoint: { limits: { handshakeTimeoutMs: 60_000 } } }, // 10 s are too few for 3 %
     act: (stage) => {
       stage.transfer(stage.connect(60_000), MIB / 2, 120_000)
     },
