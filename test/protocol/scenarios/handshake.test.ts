@@ -117,7 +117,7 @@ const scenarios: Scenario[] = [
       const clients = Array.from({ length: 200 }, (_, i) => stage.world.addParty(`client ${i}`))
       const dials = clients.map((client) => ({ client, connection: client.connect(stage.server) }))
       const isOpen = (): boolean => dials.every(({ connection }) => connection.state === 'open')
-      stage.waitFor('200 sessions', isOpen, 5_000)
+      stage.waitFor('200 sessions', isOpen, 10_000)
       const flows = dials.map(({ client, connection }) =>
         client.send(connection, { totalBytes: 20_000 }),
       )

@@ -37,6 +37,7 @@ const scenarios: Scenario[] = [
     link: { ...LINK, lossRatio: 0.3 },
     // Six HELLOs in 10 s: one dial in sixty fails at this loss.
     client: { endpoint: { limits: { handshakeTimeoutMs: 60_000 } } },
+    server: { endpoint: { limits: { handshakeTimeoutMs: 60_000 } } },
     act: (stage) => {
       stage.transfer(stage.connect(60_000), 2 * MIB, 300_000)
     },
@@ -57,6 +58,7 @@ const scenarios: Scenario[] = [
     name: 'loss in bursts of 10 (Gilbert–Elliott), 5 % overall',
     link: { ...LINK, lossRatio: 0.05, burstPackets: 10 },
     client: { endpoint: { limits: { handshakeTimeoutMs: 60_000 } } },
+    server: { endpoint: { limits: { handshakeTimeoutMs: 60_000 } } },
     act: (stage) => {
       stage.transfer(stage.connect(60_000), 4 * MIB, 120_000)
     },
