@@ -69,8 +69,9 @@ const identityOf = (number: number) => ({
   certificate: new Uint8Array(0),
 })
 
-const NEAR = { host: '10.0.0.1', port: 1 }
-const FAR = { host: '10.0.0.2', port: 2 }
+/** On loopback addresses the search for the path's MTU goes up to what a datagram can hold. */
+const NEAR = { host: '127.0.0.1', port: 1 }
+const FAR = { host: '127.0.0.1', port: 2 }
 
 class JoinedPair {
   readonly #near: Endpoint
