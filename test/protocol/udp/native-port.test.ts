@@ -237,11 +237,25 @@ const failure = (promise: Promise<unknown>): Promise<TransportError> =>
     (error: TransportError) => error,
   )
 
+/** With HOLDFAST_UDP as given, whatever the tests themselves run with. */
+async function withWish(wish: string, run: () => Promise<void>): Promise<void> {
+  const before = process.env.HOLDFAST_UDP
+  process.env.HOLDFAST_UDP = wish
+  try {
+    await run()
+  } finally {
+    if (before === undefined) delete process.env.HOLDFAST_UDP
+    else process.env.HOLDFAST_UDP = before
+  }
+}
+
 test('without native calls the socket is plain; who insists is told what to do', async () => {
   const bind = { host: HOST, port: 0 }
-  const port = await openUdpPort(bind, { driver: undefined, calls: null })
-  assert.is(port.stats().driver, process.env.HOLDFAST_UDP ? port.stats().driver : 'plain')
-  await port.close()
+  await withWish('', async () => {
+    const port = await openUdpPort(bind, { calls: null })
+    assert.is(port.stats().driver, 'plain')
+    await port.close()
+  })
   for (const driver of ['segmented', 'batched'] as const) {
     const error = await failure(openUdpPort(bind, { driver, calls: null }))
     assert.is(error.code, 'ERR_HOLDFAST_SOCKET')
@@ -253,17 +267,17 @@ withNative('a kernel without segmentation, a sandbox without sockets', async () 
   const bind = { host: HOST, port: 0 }
   const calls = new ScriptedCalls(real!)
   calls.segmentAnswer = -ENOPROTOOPT
-  const batched = await openUdpPort(bind, { calls })
-  assert.is(batched.stats().driver, 'batched')
-  await batched.close()
-  assert.is(
-    (await failure(openUdpPort(bind, { calls, driver: 'segmented' }))).code,
-    'ERR_HOLDFAST_SOCKET',
-  )
-  calls.socketAnswer = -EPERM
-  const plain = await openUdpPort(bind, { calls })
-  assert.is(plain.stats().driver, 'plain')
-  await plain.close()
+  const refused = await failure(openUdpPort(bind, { calls, driver: 'segmented' }))
+  assert.is(refused.code, 'ERR_HOLDFAST_SOCKET')
+  await withWish('', async () => {
+    const batched = await openUdpPort(bind, { calls })
+    assert.is(batched.stats().driver, 'batched')
+    await batched.close()
+    calls.socketAnswer = -EPERM
+    const plain = await openUdpPort(bind, { calls })
+    assert.is(plain.stats().driver, 'plain')
+    await plain.close()
+  })
 })
 
 withNative('a port in use is an error with every kind of socket, and leaks none', async () => {
@@ -277,20 +291,16 @@ withNative('a port in use is an error with every kind of socket, and leaks none'
 })
 
 test('HOLDFAST_UDP names the socket', async () => {
-  const before = process.env.HOLDFAST_UDP
-  try {
-    process.env.HOLDFAST_UDP = 'plain'
+  await withWish('plain', async () => {
     const port = await openUdpPort({ host: HOST, port: 0 })
     assert.is(port.stats().driver, 'plain')
     await port.close()
-    process.env.HOLDFAST_UDP = 'fast'
+  })
+  await withWish('fast', async () => {
     const error = await failure(openUdpPort({ host: HOST, port: 0 }))
     assert.is(error.code, 'ERR_HOLDFAST_INVALID')
     assert.match(error.message, 'segmented, batched, plain')
-  } finally {
-    if (before === undefined) delete process.env.HOLDFAST_UDP
-    else process.env.HOLDFAST_UDP = before
-  }
+  })
 })
 
 test.run()
