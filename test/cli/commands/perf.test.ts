@@ -10,7 +10,12 @@ import { pingWords, sendWords, serveWords } from '../../../src/cli/commands/perf
 import { codeOf } from '../../support/code-of.ts'
 
 const LAUNCHER = resolve(import.meta.dirname, '../../../bin/holdfast.js')
-const test = suite('cli: perf')
+const test = suite<{ folder: string }>('cli: perf')
+
+test.before.each(async (context) => {
+  context.folder = await mkdtemp(join(tmpdir(), 'holdfast-perf-'))
+})
+test.after.each(({ folder }) => rm(folder, { recursive: true, force: true }))
 
 test('words mean what they say', () => {
   const asked = sendWords({})
@@ -100,8 +105,9 @@ function readyPort(child: ChildProcess): Promise<number> {
   return promise
 }
 
-test('serve needs no cluster, send and ping report, and both ends leave nothing behind', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-perf-'))
+test('serve needs no cluster, send and ping report, and both ends leave nothing behind', async ({
+  folder,
+}) => {
   const server = begin(folder, 'serve', '--host', '127.0.0.1', '--port', '0')
   try {
     const to = `127.0.0.1:${await readyPort(server.child)}`
@@ -147,11 +153,9 @@ test('serve needs no cluster, send and ping report, and both ends leave nothing 
   assert.is(exitCode, 0, said)
   assert.match(said, 'not authenticated')
   assert.equal(await readdir(folder), [])
-  await rm(folder, { recursive: true })
 })
 
-test('an address that is none, and one where nobody is, are told apart', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-perf-'))
+test('an address that is none, and one where nobody is, are told apart', async ({ folder }) => {
   const outcomes = await Promise.all([
     begin(folder, 'send', '127.0.0.1:x').done,
     begin(folder, 'ping', 'no-such-host.invalid').done,
@@ -165,7 +169,6 @@ test('an address that is none, and one where nobody is, are told apart', async (
   assert.match(none ?? '', /'127\.0\.0\.1:x' is not HOST:PORT.*BAD_USAGE/)
   assert.match(unknown ?? '', /no host 'no-such-host\.invalid'.*UNREACHABLE/)
   assert.match(silent ?? '', /nobody answers at 127\.0\.0\.1:9\/udp.*perf serve.*UNREACHABLE/)
-  await rm(folder, { recursive: true })
 })
 
 test.run()
