@@ -268,7 +268,7 @@ export class Accepting {
     if (endpoint.budget.isScarce) return REFUSAL.busy
     const isCrowded =
       !isLoopback(from.host) &&
-      endpoint.connectionsFrom(from.host) >= endpoint.limits.connectionsPerSourceMax
+      endpoint.hosts.of(from.host) >= endpoint.limits.connectionsPerSourceMax
     return isCrowded || this.#halfOpen.size >= HALF_OPEN_MAX ? REFUSAL.busy : null
   }
 

@@ -8,11 +8,10 @@ import type { Suite } from '../protection/suite.ts'
 import type { Address, LocalIdentity, PeerAddress } from '../types.ts'
 import { packetCrc } from '../wire/crc.ts'
 import {
-  HEADER_BYTES,
   HELLO_BYTES_MIN,
   LONG_HEADER_BYTES,
+  newHeader,
   PACKET,
-  type PacketHeader,
   readHeader,
   TAG_BYTES,
   VERSION,
@@ -32,6 +31,7 @@ import { noStrangers } from './counters.ts'
 import { Deadlines } from './deadlines.ts'
 import { Dialling } from './dialling.ts'
 import { EventQueue } from './event-queue.ts'
+import { HostCounts } from './host-counts.ts'
 import { ACK_DELAY_MS_ADVERTISED, DEFAULT_LIMITS, MEMORY_BUDGET_BYTES } from './limits.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { Resets } from './resets.ts'
@@ -59,7 +59,7 @@ export class EndpointCore implements Endpoint {
   /** By the low half of the CID that we address: a RESET names nothing else. */
   readonly #byRemoteCid = new Map<number, ConnectionCore>()
   readonly #connections = new Set<ConnectionCore>()
-  readonly #connectionsByHost = new Map<string, number>()
+  readonly hosts = new HostCounts()
   readonly #events = new EventQueue()
   readonly #dialling: Dialling
   readonly #accepting: Accepting
@@ -96,10 +96,6 @@ export class EndpointCore implements Endpoint {
 
   get connectionCount(): number {
     return this.#connections.size
-  }
-
-  connectionsFrom(host: string): number {
-    return this.#connectionsByHost.get(host) ?? 0
   }
 
   get mtuBytes(): number {
@@ -163,7 +159,7 @@ export class EndpointCore implements Endpoint {
     })
     this.#byCid.set(localCid[0], connection)
     this.#connections.add(connection)
-    this.#connectionsByHost.set(remote.host, this.connectionsFrom(remote.host) + 1)
+    this.hosts.add(remote.host)
     return connection
   }
 
@@ -363,9 +359,7 @@ export class EndpointCore implements Endpoint {
     const [remoteLow] = ids.remoteCid
     if (this.#byRemoteCid.get(remoteLow) === connection) this.#byRemoteCid.delete(remoteLow)
     connection.end()
-    const left = this.connectionsFrom(firstHost) - 1
-    if (left > 0) this.#connectionsByHost.set(firstHost, left)
-    else this.#connectionsByHost.delete(firstHost)
+    this.hosts.remove(firstHost)
     this.#dialling.forget(connection)
     this.#accepting.forget(connection)
     connection.recovery.log?.end(this.#nowMs)
@@ -415,13 +409,4 @@ const ethernetBytesFor = ({ host }: Address): number => (host.includes(':') ? 1_
 /** How the packet in hand came; reused. */
 const arrival = { packetNumber: 0, from: { host: '', port: 0 } as Address, cidLow: 0, cidHigh: 0 }
 
-const header: PacketHeader = {
-  version: VERSION,
-  type: 0,
-  keyPhase: 0,
-  lengthBytes: HEADER_BYTES,
-  cidLow: 0,
-  cidHigh: 0,
-  crc: 0,
-  packetNumber: 0,
-}
+const header = newHeader()

@@ -36,6 +36,18 @@ export interface PacketHeader {
   packetNumber: number
 }
 
+/** To read headers into. */
+export const newHeader = (): PacketHeader => ({
+  version: VERSION,
+  type: 0,
+  keyPhase: 0,
+  lengthBytes: HEADER_BYTES,
+  cidLow: 0,
+  cidHigh: 0,
+  crc: 0,
+  packetNumber: 0,
+})
+
 /** Reads a header at `offset` into `out`; false when the bytes can't be a packet of ours. */
 export function readHeader(
   bytes: DataView,
