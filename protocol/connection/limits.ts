@@ -9,7 +9,7 @@ export const DEFAULT_LIMITS: TransportLimits = {
   connectionsPerSourceMax: 64,
   streamsMax: 1_024,
   streamWindowBytes: 1 << 20,
-  streamWindowBytesMax: 16 << 20,
+  streamWindowBytesMax: 32 << 20,
   connectionWindowBytesFirst: 1 << 16,
   connectionWindowBytes: 3 << 19,
   connectionWindowBytesMax: 64 << 20,

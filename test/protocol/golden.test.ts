@@ -95,7 +95,7 @@ test('every limit is on the page, with its default', () => {
     connectionsPerSourceMax: [64, '64'],
     streamsMax: [1_024, '1024'],
     streamWindowBytes: [2 ** 20, '1 MiB'],
-    streamWindowBytesMax: [2 ** 24, '16 MiB'],
+    streamWindowBytesMax: [2 ** 25, '32 MiB'],
     connectionWindowBytesFirst: [2 ** 16, '64 KiB'],
     connectionWindowBytes: [1.5 * 2 ** 20, '1.5 MiB'],
     connectionWindowBytesMax: [2 ** 26, '64 MiB'],
