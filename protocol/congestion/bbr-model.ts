@@ -1,6 +1,6 @@
 // protocol/congestion/bbr-model.ts — what does BBR know of the path? Rounds, bandwidth, round trip,
 // aggregation, and what losses said of late. draft-ietf-ccwg-bbr, "Updating Network Path Model".
-import type { AckSample } from './controller.ts'
+import type { AckSample, LostPacket } from './controller.ts'
 import { LossBaseline } from './loss-baseline.ts'
 import { MinRtt } from './min-rtt.ts'
 
@@ -42,7 +42,7 @@ export class BbrModel {
   latestInFlightBytes = 0
   #latestBandwidth = 0
   #lossRoundDelivered = 0
-  #lossRoundLost = 0
+  #lossRoundBytes = 0
   #lossRoundBegan = 0
   // Aggregation: acknowledged beyond what the bandwidth explains, per round.
   extraAckedBytes = 0
@@ -138,7 +138,7 @@ export class BbrModel {
     if (!this.isLossRoundStart) return
     this.#latestBandwidth = sample.deliveryRate
     this.latestInFlightBytes = sample.deliveredBytes
-    this.#lossRoundLost = sample.lostTotalBytes
+    this.#lossRoundBytes = 0
     this.#lossRoundBegan = sample.deliveredTotalBytes
     this.lossRunsInRound = 0
   }
@@ -155,8 +155,10 @@ export class BbrModel {
 
   // — losses —
 
-  /** True: the first one of this round. */
-  handleLoss(deliveredTotalBytes: number, beginsRun: boolean): boolean {
+  /** True: the first one of this round. `isOld`: sent while we pushed, and answered for there. */
+  handleLoss(lost: LostPacket, isOld: boolean): boolean {
+    const { deliveredTotalBytes, beginsRun } = lost
+    if (!isOld) this.#lossRoundBytes += lost.bytes
     const isFirst = !this.isLossInRound
     if (isFirst) this.#lossRoundDelivered = deliveredTotalBytes
     this.isLossInRound = true
@@ -166,7 +168,7 @@ export class BbrModel {
 
   /** In the round of losses that ends now. */
   hasLostTooMuch(sample: AckSample): boolean {
-    const lost = sample.lostTotalBytes - this.#lossRoundLost
+    const lost = this.#lossRoundBytes
     const delivered = sample.deliveredTotalBytes - this.#lossRoundBegan
     return lost > this.baseline.allowedBytes(lost + delivered)
   }

@@ -5,8 +5,8 @@ import type { BbrModel } from './bbr-model.ts'
 import { type AckSample, MIN_WINDOW_SEGMENTS } from './controller.ts'
 
 const HEADROOM = 0.15
-/** A path's worth, and what acknowledgements that come in steps hold back. */
-const FULL_PATH = 1.05
+/** What acknowledgements that come in steps hold back, in paths' worths at most. */
+const STEPS_MAX = 0.2
 const PROBE_WAIT_MS = 2_000
 const PROBE_WAIT_RANDOM_MS = 1_000
 /** Probes at least as often as Reno would have recovered. */
@@ -26,6 +26,8 @@ export abstract class BbrProbing {
   /** What is acknowledged now was sent in a probe. */
   protected isProbeSample = false
   protected wasTooHigh = false
+  /** What is lost of what was sent until then has been answered for: startup and up end by it. */
+  protected pushedUntilMs = Number.NEGATIVE_INFINITY
   readonly #randomBelow: (below: number) => number
   readonly #climb = new BbrClimb()
   #wasPrecautionary = false
@@ -52,6 +54,7 @@ export abstract class BbrProbing {
 
   protected startDown(nowMs: number, deliveredTotalBytes: number): void {
     const model = this.model
+    if (this.phase === 'up') this.pushedUntilMs = nowMs
     model.resetSignals()
     this.#climb.stop()
     model.roundsSinceProbe = this.#randomBelow(2)
@@ -161,7 +164,8 @@ export abstract class BbrProbing {
     const headroom = Math.max(this.segmentBytes, HEADROOM * longInFlightBytes)
     const freeBytes = longInFlightBytes - headroom
     // Ours: not so much room that the path runs empty, as the draft's would leave on short queues.
-    const fullBytes = model.baseline.isOn ? FULL_PATH * model.maxPathBytes : 0
+    const stepBytes = Math.min(model.extraAckedBytes, STEPS_MAX * model.maxPathBytes)
+    const fullBytes = model.baseline.isOn ? model.maxPathBytes + stepBytes : 0
     const boundBytes = Math.max(freeBytes, Math.min(fullBytes, longInFlightBytes))
     return Math.max(boundBytes, this.minWindowBytes)
   }

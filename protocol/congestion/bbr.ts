@@ -107,7 +107,7 @@ export class Bbr extends BbrProbing implements CongestionController {
 
   handlePacketLost(nowMs: number, lost: LostPacket): void {
     const model = this.model
-    if (model.handleLoss(lost.deliveredTotalBytes, lost.beginsRun)) this.#saveState()
+    if (model.handleLoss(lost, lost.sentMs <= this.pushedUntilMs)) this.#saveState()
     if (!this.isProbeSample) return
     const allowedBytes = model.baseline.allowedBytes(lost.sentInFlightBytes)
     if (lost.lostSinceBytes <= allowedBytes) return
@@ -228,6 +228,7 @@ export class Bbr extends BbrProbing implements CongestionController {
     if (this.phase !== 'startup' || !model.isFull) return
     this.phase = 'drain'
     this.#drainStartRound = model.roundCount
+    this.pushedUntilMs = sample.nowMs
   }
 
   #checkStartupLoss(sample: AckSample): void {

@@ -6,6 +6,8 @@ const FORGET_PER_ROUND = 0.01
 /** The recent round trip is that of a quarter of one. */
 const RECENT_PARTS = 4
 const SHORT_PART = 0.5
+/** Within a machine or a room queues empty too fast to be seen. */
+const RTT_MS_MIN = 1
 
 export class QueueWatch {
   /** The round trip with a full queue, as of late. */
@@ -23,6 +25,6 @@ export class QueueWatch {
     this.#lastAckMs = sample.nowMs
     this.#recentMs += share * (pathMs - this.#recentMs)
     const halfMs = minMs + SHORT_PART * (this.#fullMs - minMs)
-    return pathMs <= halfMs && this.#recentMs <= halfMs
+    return minMs >= RTT_MS_MIN && pathMs <= halfMs && this.#recentMs <= halfMs
   }
 }

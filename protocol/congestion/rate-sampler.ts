@@ -12,6 +12,10 @@ const FIRST_SENT_MS = 2
 const IN_FLIGHT = 3
 const LOST = 4
 
+/** A writer that is asked for more takes a turn of the event loop: that leaves no gap worth a name. */
+const PAUSE_MS_MAX = 1
+const PAUSES_PER_RTT = 8
+
 export class RateSampler {
   readonly sample: AckSample = {
     nowMs: 0,
@@ -102,7 +106,9 @@ export class RateSampler {
 
   /** Before the packet counts as in flight: sets the mark that it takes with it. */
   handleSending(nowMs: number, inFlightBytes: number): void {
-    if (nowMs > this.#drySinceMs) this.markAppLimited(inFlightBytes)
+    const { minRttMs } = this.sample
+    const pauseMs = Math.min(PAUSE_MS_MAX, minRttMs / PAUSES_PER_RTT)
+    if (nowMs > this.#drySinceMs + pauseMs) this.markAppLimited(inFlightBytes)
     this.#drySinceMs = Number.POSITIVE_INFINITY
     if (inFlightBytes > 0) return
     this.#firstSentMs = nowMs

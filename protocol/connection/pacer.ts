@@ -20,6 +20,9 @@ const RTT_MS_MIN = 0.5
 export class Pacer {
   segmentBytes: number
   readonly #path: PacedPath
+  /** This host was so late that it could not make up for it: what the path could do was not tried.
+   * For whoever measures it to take note of, and to set back. */
+  hasFallenBehind = false
   #tokens = 0
   #updatedMs = Number.NEGATIVE_INFINITY
   /** Whoever asked last was told to wait. */
@@ -45,7 +48,9 @@ export class Pacer {
     const depth = Math.max(BURST_SEGMENTS_MIN * this.segmentBytes, rate * burstMs)
     if (this.#updatedMs === Number.NEGATIVE_INFINITY) this.#tokens = depth
     else if (nowMs > this.#updatedMs) {
-      this.#tokens = Math.min(depth, this.#tokens + (nowMs - this.#updatedMs) * rate)
+      const tokens = this.#tokens + (nowMs - this.#updatedMs) * rate
+      if (this.#isWaiting && tokens > depth) this.hasFallenBehind = true
+      this.#tokens = Math.min(depth, tokens)
     }
     this.#updatedMs = Math.max(this.#updatedMs, nowMs)
     this.#isWaiting = this.#tokens <= 0

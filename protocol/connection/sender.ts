@@ -117,6 +117,7 @@ export class Sender {
     const hasWindow = this.#hasWindow
     const hasStreamData = this.#hasStreamData
     const mayData = isProbe || (hasWindow && this.#pacer.maySend(nowMs))
+    if (this.#pacer.hasFallenBehind) this.#noteLateness()
     const wants = control.isOwed || (mayData && hasStreamData) || isProbe
     if (!wants && !acks.isDue(nowMs)) {
       this.#noteLimit(nowMs, hasStreamData, hasWindow)
@@ -144,6 +145,13 @@ export class Sender {
     if (sizeBytes === 0 || path.roomBytes !== Number.POSITIVE_INFINITY) return 0
     mtu.handleProbeSent(sizeBytes)
     return builder.buildMtuProbe(into, nowMs, sizeBytes)
+  }
+
+  /** No rate is measured in a round trip in which we were too slow ourselves. */
+  #noteLateness(): void {
+    this.#pacer.hasFallenBehind = false
+    const { sampler, inFlightBytes } = this.#parts.recovery
+    sampler.markAppLimited(inFlightBytes)
   }
 
   /** Why is nothing sent now? What is measured of the path depends on it. */

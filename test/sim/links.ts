@@ -1,5 +1,6 @@
 // test/sim/links.ts — how much of a link does the transport use, from the first HELLO to the last
-// byte? `node test/sim/links.ts [--cc NAME] [--seeds N] [--only TEXT]` prints a table.
+// byte? `node test/sim/links.ts [--cc NAME] [--seeds N] [--only TEXT] [--defaults]` prints a table.
+// --defaults: buffers and windows as they are for everybody; else so large that they limit nothing.
 //
 // Shares are of rate × (1 − loss) × 94.6 %, what a path of 1500-byte packets can carry of payload.
 import { parseArgs } from 'node:util'
@@ -90,9 +91,14 @@ export interface Outcome {
   readonly seconds: number
 }
 
-export function play(row: Row, seed: number, congestion: CongestionName): Outcome {
+export function play(
+  row: Row,
+  seed: number,
+  congestion: CongestionName,
+  usesDefaults = false,
+): Outcome {
   const world = new World(seed, row.link)
-  const limits = { handshakeTimeoutMs: 60_000, ...WIDE }
+  const limits = { handshakeTimeoutMs: 60_000, ...(process.env.NARROW ? {} : WIDE) }
   const client = world.addParty('client', { endpoint: { congestion, limits } })
   const server = world.addParty('server', { endpoint: { congestion, limits } })
   const connection = client.connect(server)
@@ -121,6 +127,7 @@ function main(): void {
       cc: { type: 'string', default: 'bbr' },
       seeds: { type: 'string', default: '3' },
       only: { type: 'string', default: '' },
+      defaults: { type: 'boolean', default: false },
     },
   })
   console.log(
@@ -129,7 +136,7 @@ function main(): void {
   for (const row of ROWS) {
     if (!row.name.includes(values.only)) continue
     const outcomes = Array.from({ length: Number(values.seeds) }, (_, i) =>
-      play(row, i + 1, values.cc as CongestionName),
+      play(row, i + 1, values.cc as CongestionName, values.defaults),
     ).sort((a, b) => a.share - b.share)
     const median = outcomes[outcomes.length >> 1]!
     const cells = [
