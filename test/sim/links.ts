@@ -98,7 +98,7 @@ export function play(
   usesDefaults = false,
 ): Outcome {
   const world = new World(seed, row.link)
-  const limits = { handshakeTimeoutMs: 60_000, ...(process.env.NARROW ? {} : WIDE) }
+  const limits = { handshakeTimeoutMs: 60_000, ...(usesDefaults ? {} : WIDE) }
   const client = world.addParty('client', { endpoint: { congestion, limits } })
   const server = world.addParty('server', { endpoint: { congestion, limits } })
   const connection = client.connect(server)
