@@ -1,6 +1,6 @@
 // protocol/connection/receive-window.ts — how much may the peer send us, over all streams together?
 //
-// Begins small, opens with the first bytes that arrive, doubles while it is what holds the peer back,
+// Begins small, opens with the first bytes that arrive, grows while it is what holds the peer back,
 // and falls back when nothing came for a while: what a quiet peer may send costs memory.
 import type { MemoryShare } from './memory-budget.ts'
 import { CONNECTION_PIECES_MAX, FAIR_PIECE_BYTES } from './receive-stream.ts'
@@ -8,6 +8,9 @@ import { Tightness } from './tightness.ts'
 
 /** A window opens again when so much of it is all that is left. */
 export const RENEW_RATIO = 0.75
+/** A sender doubles its rate each round trip, and on a lossy path bytes are read round trips later:
+ * what only doubled as well would be behind for the whole of the start. */
+export const WINDOW_GROWTH = 4
 const QUIET_MS = 30_000
 
 export interface WindowSizes {
@@ -88,7 +91,7 @@ export class ReceiveWindow {
     this.#consumedBytes += bytes
     this.#activeMs = nowMs
     const isTight = this.#tightness.handleRead(this.#consumedBytes, this.#windowBytes, nowMs, rttMs)
-    if (isTight) this.#growTo(2 * this.#windowBytes)
+    if (isTight) this.#growTo(WINDOW_GROWTH * this.#windowBytes)
     if (this.#chargedBytes > this.#windowBytes) this.#charge()
     if (this.#isLow) this.#renew()
   }
@@ -105,7 +108,7 @@ export class ReceiveWindow {
       this.isOwed = true
       return
     }
-    if (this.#unreadBytes <= this.#windowBytes / 2) this.#growTo(2 * this.#windowBytes)
+    if (this.#unreadBytes <= this.#windowBytes / 2) this.#growTo(WINDOW_GROWTH * this.#windowBytes)
     if (this.#consumedBytes + this.#windowBytes > this.limit) this.#renew()
   }
 

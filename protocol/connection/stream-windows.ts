@@ -1,6 +1,6 @@
 // protocol/connection/stream-windows.ts — how much may the peer send on each stream?
 import type { ReceiveStream } from './receive-stream.ts'
-import { RENEW_RATIO, type ReceiveWindow } from './receive-window.ts'
+import { RENEW_RATIO, type ReceiveWindow, WINDOW_GROWTH } from './receive-window.ts'
 
 /** One stream's window is part of the connection's, and costs nothing of its own. */
 export class StreamWindows {
@@ -35,7 +35,7 @@ export class StreamWindows {
 
   #grow(stream: ReceiveStream): void {
     if (!this.#connection.mayGrow) return
-    stream.windowBytes = Math.min(2 * stream.windowBytes, this.#bytesMax)
+    stream.windowBytes = Math.min(WINDOW_GROWTH * stream.windowBytes, this.#bytesMax)
   }
 
   #renew(stream: ReceiveStream): void {

@@ -7,7 +7,7 @@ export class Tightness {
   #sinceMs = Number.NEGATIVE_INFINITY
   #sinceBytes = 0
 
-  /** To be told of every read; true when the window should double. */
+  /** To be told of every read; true when the window should grow. */
   handleRead(consumedBytes: number, windowBytes: number, nowMs: number, rttMs: number): boolean {
     if (consumedBytes - this.#sinceBytes < windowBytes / 2) return false
     const isTight = nowMs - this.#sinceMs < TIGHT_RTTS * rttMs
