@@ -6,6 +6,10 @@ import { MinRtt } from './min-rtt.ts'
 
 const BETA = 0.7
 const EXTRA_ACKED_ROUNDS = 10
+const COLLAPSE_LOSS_RATIO = 0.25
+const COLLAPSE_RATE_RATIO = 0.5
+const COLLAPSE_RTT_FACTOR = 1.5
+const SETTLING_ROUNDS = 2
 const FULL_BANDWIDTH_GROWTH = 1.25
 const FULL_BANDWIDTH_ROUNDS = 3
 /** A cooperative sender below this round trip is held back by the noise of its own host. */
@@ -41,6 +45,7 @@ export class BbrModel {
   lossRunsInRound = 0
   latestInFlightBytes = 0
   #latestBandwidth = 0
+  #settling = 0
   #lossRoundDelivered = 0
   #lossRoundBytes = 0
   #lossRoundBegan = 0
@@ -171,6 +176,31 @@ export class BbrModel {
     const lost = this.#lossRoundBytes
     const delivered = sample.deliveredTotalBytes - this.#lossRoundBegan
     return lost > this.baseline.allowedBytes(lost + delivered)
+  }
+
+  /** Ours: a quarter of a round lost behind a long queue, and half of the rate at most gets through.
+   * The path is not what it was; the draft would go on to overrun it for two cycles of probing. */
+  hasCollapsed(sample: AckSample): boolean {
+    if (sample.rttMs <= COLLAPSE_RTT_FACTOR * this.minRtt.minMs) return false
+    // The round in which it is noticed still has some of the old rate in it: believe the next ones.
+    if (this.#settling > 0) return this.#settling-- > 0
+    const lost = this.#lossRoundBytes
+    const delivered = sample.deliveredTotalBytes - this.#lossRoundBegan
+    const isCollapse =
+      lost > COLLAPSE_LOSS_RATIO * (lost + delivered) &&
+      this.#latestBandwidth < COLLAPSE_RATE_RATIO * this.maxBandwidth
+    if (isCollapse) this.#settling = SETTLING_ROUNDS
+    return isCollapse
+  }
+
+  /** Believes in what was delivered in this round, and in nothing that was before. */
+  forgetBandwidth(): void {
+    this.#cycleMax = this.#latestBandwidth
+    this.#cycleMaxBefore = 0
+    this.maxBandwidth = this.#latestBandwidth
+    this.shortBandwidth = Number.POSITIVE_INFINITY
+    this.shortInFlightBytes = Number.POSITIVE_INFINITY
+    this.longInFlightBytes = Number.POSITIVE_INFINITY
   }
 
   /** Slows down to what is delivered, by no more than three tenths a round. */

@@ -17,6 +17,8 @@ import { QueueWatch } from './queue-watch.ts'
 
 const BETA = 0.7
 const STARTUP_LOSS_RUNS = 6
+const QUEUED_RTT_FACTOR = 1.25
+const OVERRUN_LOSS_RATIO = 0.2
 const DRAIN_ROUNDS_MAX = 3
 const PROBE_RTT_MS = 200
 
@@ -201,8 +203,13 @@ export class Bbr extends BbrProbing implements CongestionController {
     if (!model.isLossRoundStart) return
     const isAccelerating =
       this.phase === 'startup' || this.phase === 'refill' || this.phase === 'up'
-    const isNews = !model.baseline.isOn || model.hasLostTooMuch(sample)
-    if (!isAccelerating && model.isLossInRound && isNews) model.lowerShortBounds(this.windowBytes)
+    const { isOn } = model.baseline
+    if (isOn && this.isProbing && model.hasCollapsed(sample)) {
+      model.forgetBandwidth()
+      this.startDown(sample.nowMs, sample.deliveredTotalBytes)
+    } else if (!isAccelerating && model.isLossInRound && (!isOn || model.hasLostTooMuch(sample))) {
+      model.lowerShortBounds(this.windowBytes)
+    }
     model.isLossInRound = false
   }
 
@@ -237,12 +244,20 @@ export class Bbr extends BbrProbing implements CongestionController {
     if (model.lossRunsInRound < STARTUP_LOSS_RUNS) return
     const { baseline } = model
     if (sample.lostSinceBytes <= baseline.allowedBytes(sample.sentInFlightBytes)) return
-    // While the rate still grows with what is sent, losses are not the queue's.
-    if (baseline.isOn && !sample.isAppLimited && model.fullRounds === 0) return
+    if (baseline.isOn && !this.#isOverrun(sample)) return
     this.#memory.state = 'startup'
     model.isFull = true
     model.isFullNow = true
     model.longInFlightBytes = Math.max(model.maxPathBytes, model.latestInFlightBytes)
+  }
+
+  /** Ours: losses are not the queue's while the rate still grows with what is sent; nor when no queue
+   * is to be seen, unless they are as many as a queue too short to be seen would lose. */
+  #isOverrun(sample: AckSample): boolean {
+    if (!sample.isAppLimited && this.model.fullRounds === 0) return false
+    const pathMs = sample.rttMs - sample.ackDelayMs
+    if (pathMs > QUEUED_RTT_FACTOR * this.model.minRtt.minMs) return true
+    return sample.lostSinceBytes > OVERRUN_LOSS_RATIO * sample.sentInFlightBytes
   }
 
   #checkDrainDone(sample: AckSample): void {

@@ -37,6 +37,7 @@ export class Recovery {
   packetsAcked = 0
   spuriousLosses = 0
   ptoTotal = 0
+  persistentCongestions = 0
   lastElicitingSentMs = 0
   /** The lowest packet number still tracked, and the next to be sent. */
   #first: number
@@ -349,6 +350,7 @@ export class Recovery {
     this.#episodeLost += lost.count
     if (!lost.isPersistent) return
     this.#silentSinceMs = Number.POSITIVE_INFINITY // once for each
+    this.persistentCongestions += 1
     this.congestion.handlePersistentCongestion(nowMs, this.inFlightBytes)
   }
 
