@@ -158,6 +158,15 @@ export interface SessionStats {
   readonly cipher: string
   readonly crc: 'full' | 'header'
   readonly congestion: string
+  /** In which phase the congestion control is: a word of its own. */
+  readonly congestionState: string
+  /** The share of packets that the path is believed to lose whatever is sent; 0 where that is not
+   * estimated (all but BBR). */
+  readonly baselineLossRatio: number
+  /** What the path delivers, as far as is known; 0 when nothing is, or nothing is measured (CUBIC). */
+  readonly deliveryBytesPerSecond: number
+  /** How often nothing got through for so long that the window began anew. */
+  readonly persistentCongestions: number
   readonly limitedMs: LimitedMs
   readonly rttMs: number
   readonly minRttMs: number

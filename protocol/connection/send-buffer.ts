@@ -9,8 +9,8 @@ import type { SendStream } from './send-stream.ts'
 /** What every stream has for itself, whatever the others hold. */
 const STREAM_SHARE_BYTES = 65_536
 /** What waits for a lost piece in front of it stays here: that is found after one round trip, and
- * has arrived after two, or three where it is lost again. */
-const WINDOWS = 3
+ * has arrived after two, or three or four where it is lost again. */
+const WINDOWS = 4
 /** Writers are asked for more when so much of the room is still in use. */
 const LOW_RATIO = 0.75
 

@@ -92,7 +92,15 @@ export class MemorySession implements Session {
     const path = { rttMs: 0, minRttMs: 0, cwndBytes: 0, inFlightBytes: 0, mtuBytes: 65_507 }
     const bytes = { bytesSent: this.#bytesSent, bytesReceived: this.#bytesReceived }
     const mtu = { mtuProbesLost: 0, blackHoles: 0 }
-    const inUse = { ...mtu, cipher: 'none', crc: 'full', congestion: 'none' } as const
+    const model = { congestionState: 'none', baselineLossRatio: 0, deliveryBytesPerSecond: 0 }
+    const inUse = {
+      ...mtu,
+      ...model,
+      persistentCongestions: 0,
+      cipher: 'none',
+      crc: 'full',
+      congestion: 'none',
+    } as const
     const limitedMs = { sending: 0, congestion: 0, pacing: 0, flow: 0, application: 0 }
     return { ...inUse, limitedMs, ...path, ...none, ...bytes, bytesRetransmitted: 0, ...errors }
   }

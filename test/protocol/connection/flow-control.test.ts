@@ -210,7 +210,7 @@ test('BLOCKED is owed once for each limit', () => {
   assert.is(credit.isBlockedBy(1_000), false)
 })
 
-test('a send buffer holds 1 MiB or three windows, and asks for more before it runs dry', () => {
+test('a send buffer holds 1 MiB or four windows, and asks for more before it runs dry', () => {
   const budget = new MemoryBudget(100 * MIB)
   const asked: number[] = []
   const buffer = new SendBuffer(MIB, new MemoryShare(budget), (id) => asked.push(id))
@@ -226,7 +226,7 @@ test('a send buffer holds 1 MiB or three windows, and asks for more before it ru
     buffer.release(stream, bytes)
   }
   assert.is(write(9 * MIB), MIB)
-  buffer.windowBytes = 2 * MIB
+  buffer.windowBytes = 1.5 * MIB
   assert.is(write(9 * MIB), 5 * MIB)
   assert.is(budget.usedBytes, 6 * MIB)
   acknowledge(1_400 * KIB)
