@@ -121,8 +121,9 @@ withCapture('HOLDFAST_KEYLOG opens a captured backup, and nobody else\u2019s pac
     if (protections!.length === 0) continue // a handshake
     const isOurs = cids.has(dcids![0]!)
     const word = isOurs ? 'opened, the tag is right' : 'closed: no key'
-    assert.equal(protections, [word], dcids!.join())
-    counts[isOurs ? 'opened' : 'closed'] += 1
+    // The capture has a train before the kernel cuts it: many packets in one datagram.
+    assert.ok(new Set(dcids).size === 1 && protections!.every((said) => said === word), word)
+    counts[isOurs ? 'opened' : 'closed'] += protections!.length
     for (const length of lengths!) counts.streamBytes += Number(length)
   }
   console.log(`  ${JSON.stringify(counts)}`)
