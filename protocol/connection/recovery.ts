@@ -17,6 +17,9 @@ const PACKET_THRESHOLD = 3
 const REORDER_WINDOW_MAX = 8
 const CLEAN_RECOVERIES = 16
 const PERSISTENT_FLOOR_MS = 100
+const PROBES = 2
+/** What a probe of 1,200 bytes has room for. */
+const PROBE_BYTES = 1_100
 /** Packets that the rings hold at first; an idle connection needs no more. */
 const CAPACITY = 32
 /** From the oldest number that is not settled to the next: what a peer without ACKs may cost. */
@@ -401,14 +404,24 @@ export class Recovery {
     return true
   }
 
+  /** What two probes hold of the oldest packets: large ones are not sent again as a whole. */
   #requeueOldest(nowMs: number, fate: FrameFate): void {
-    let packets = 2
+    let packets = PROBES
+    let roomBytes = PROBES * PROBE_BYTES
     for (let number = this.#oldest; number < this.#next && packets > 0; number += 1) {
       const index = number % this.#capacity
       if (this.#state[index] !== IN_FLIGHT || this.#isMtuProbe[index] === 1) continue
       const frames = this.#frames[index]
       if (!frames || frames.length === 0) continue
-      for (const frame of frames) fate.handleFrameLost(frame, nowMs)
+      for (const frame of frames) {
+        const lengthBytes = Math.min(frame.lengthBytes, roomBytes)
+        const isWhole = lengthBytes === frame.lengthBytes
+        roomBytes -= lengthBytes
+        if (isWhole) fate.handleFrameLost(frame, nowMs)
+        else if (lengthBytes > 0) {
+          fate.handleFrameLost({ ...frame, lengthBytes, fin: false }, nowMs)
+        }
+      }
       packets -= 1
     }
   }

@@ -37,7 +37,7 @@ export interface RecoveryMetrics {
     readonly latestMs: number
     readonly variationMs: number
   }
-  readonly congestion: { readonly windowBytes: number; readonly isSlowStart: boolean }
+  readonly congestion: { readonly windowBytes: number; readonly state: string }
   readonly inFlightBytes: number
   readonly ptoCount: number
 }

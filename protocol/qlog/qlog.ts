@@ -93,7 +93,6 @@ class Trace implements ConnectionLog {
   readonly #onEnd: () => void
   #lastMs = 0
   #metrics: Metrics = {}
-  #windowBytes = 0
   #state: string | null = null
   #isReset = false
 
@@ -237,12 +236,7 @@ class Trace implements ConnectionLog {
 
   /** Recovery lasts from a cut of the window until it grows again. */
   #congestion(nowMs: number, congestion: RecoveryMetrics['congestion']): void {
-    const { windowBytes, isSlowStart } = congestion
-    const open = isSlowStart ? 'slow_start' : 'congestion_avoidance'
-    let state = open
-    if (windowBytes < this.#windowBytes) state = 'recovery'
-    else if (windowBytes === this.#windowBytes && this.#state === 'recovery') state = 'recovery'
-    this.#windowBytes = windowBytes
+    const { state } = congestion
     if (state === this.#state) return
     const old = this.#state
     this.#state = state

@@ -182,6 +182,35 @@ test('a probe repeats the oldest frames, and waits twice as long each time', () 
     assert.ok(Math.abs(waits[i]! / waits[i - 1]! - 2) < 0.01, `${waits}`)
 })
 
+test('two probes repeat what fits into them of large packets, not all of it', () => {
+  const bench = new Bench()
+  bench.warmUp()
+  const large = { kind: 8, id: 0, offset: 0, lengthBytes: 65_000, fin: true }
+  bench.recovery.handleSent(bench.nowMs, 65_053, [large])
+  assert.ok(bench.timeout())
+  const bytes = bench.lost.reduce((sum, frame) => sum + frame.lengthBytes, 0)
+  assert.ok(bytes > 1_200 && bytes <= 2_400, `${bytes}`)
+  assert.not(
+    bench.lost.some((frame) => frame.fin),
+    'its end is not among them',
+  )
+})
+
+test('a lost probe of the MTU is no sign of congestion', () => {
+  const bench = new Bench()
+  bench.warmUp()
+  const windowBytes = bench.congestion.windowBytes
+  bench.recovery.handleSent(bench.nowMs, 9_000, frames, true)
+  const first = bench.send(5)
+  bench.nowMs += RTT_MS
+  bench.ack([first, first + 4])
+  assert.is(bench.lost.length, 1, 'whoever sent it is told')
+  assert.is(bench.recovery.packetsLost, 1)
+  assert.is(bench.recovery.sampler.lostBytes, 0)
+  assert.ok(bench.congestion.windowBytes >= windowBytes)
+  assert.is(bench.recovery.inFlightBytes, 0)
+})
+
 test('a peer that never acknowledges cannot make us remember for ever', () => {
   const bench = new Bench()
   bench.send(1)

@@ -117,7 +117,7 @@ test('a record begins with the handshake and ends with the close', () => {
   const owners = named(client, 'transport:parameters_set').map(({ data }) => data.owner)
   assert.equal(owners, ['local', 'remote'])
   const states = named(client, 'recovery:congestion_state_updated').map(({ data }) => data.new)
-  assert.is(states[0], 'slow_start')
+  assert.is(states[0], 'startup')
   const [closed] = named(client, 'connectivity:connection_closed')
   assert.equal(closed!.data, { owner: 'local', trigger: 'clean' })
   assert.is(named(server, 'connectivity:connection_closed')[0]!.data.owner, 'remote')
