@@ -15,6 +15,10 @@ export class MinRtt {
   /** Nothing shorter was seen for an interval: look. */
   isProbeDue = false
 
+  /** Ours: a short round trip is believed when three in a row were no longer. Where a packet now and
+   * then skips a queue or a delay, one alone tells of no path that others could take. */
+  #lastMs = 0
+  #lastButOneMs = 0
   readonly #isDraft: boolean
 
   constructor(nowMs: number, isDraft: boolean) {
@@ -23,7 +27,10 @@ export class MinRtt {
     this.#recentAtMs = nowMs
   }
 
-  handleSample(nowMs: number, rttMs: number): void {
+  handleSample(nowMs: number, sampleMs: number): void {
+    const rttMs = this.#isDraft ? sampleMs : Math.max(sampleMs, this.#lastMs, this.#lastButOneMs)
+    this.#lastButOneMs = this.#lastMs
+    this.#lastMs = sampleMs
     if (!this.#isDraft && rttMs <= this.minMs * EQUAL_FACTOR + EQUAL_MS) this.#confirm(nowMs)
     this.isProbeDue = nowMs > this.#recentAtMs + PROBE_INTERVAL_MS
     if (rttMs < this.#recentMs || this.isProbeDue) {

@@ -17,6 +17,8 @@ const PACKET_THRESHOLD = 3
 const REORDER_WINDOW_MAX = 8
 const CLEAN_RECOVERIES = 16
 const PERSISTENT_FLOOR_MS = 100
+/** Of the shortest round trip: who takes less skipped something that others must pass. */
+const OVERTAKER_RATIO = 0.9
 const PROBES = 2
 /** What a probe of 1,200 bytes has room for. */
 const PROBE_BYTES = 1_100
@@ -62,10 +64,15 @@ export class Recovery {
   #runEnd = new Float64Array(CAPACITY)
   #elicitingInFlight = 0
   #lastLost = -1
+  /** Acknowledged, and the congestion control has not heard of it yet. */
+  #untoldBytes = 0
   #lossTimeMs = Number.POSITIVE_INFINITY
   #packetThreshold = PACKET_THRESHOLD
   #reorderWindow = 1
   #cleanRecoveries = 0
+  #recoveryStartMs = Number.NEGATIVE_INFINITY
+  /** The round of losses up to which false ones have widened the window of time. */
+  #widenedRound = 0
   #reorderSeen = false
   /** Rounds of losses; the one with which this episode began, and what is not proven false of it. */
   #lossRound = 0
@@ -216,11 +223,14 @@ export class Recovery {
     if (newest >= 0) {
       this.ptoCount = 0
       const { sample } = this.sampler
-      sample.ackedBytes = ackedBytes
+      sample.ackedBytes = ackedBytes + this.#untoldBytes
       sample.lostBytes = Math.max(0, this.sampler.lostBytes - priorLostBytes)
       sample.priorInFlightBytes = priorInFlightBytes
       sample.ackDelayMs = ackDelayMs
-      this.#informCongestion(nowMs, newest % this.#capacity, overtook)
+      const tookMs = nowMs - (this.#sentMs[newest % this.#capacity] as number)
+      // Rates and rounds are told by the next one: its time is not the path's.
+      if (overtook && tookMs < OVERTAKER_RATIO * this.rtt.minMs) this.#untoldBytes += ackedBytes
+      else this.#informCongestion(nowMs, newest % this.#capacity, overtook)
     }
     this.#advance(nowMs)
     this.log?.metrics(nowMs, this)
@@ -238,6 +248,7 @@ export class Recovery {
   #informCongestion(nowMs: number, newestIndex: number, overtook: boolean): void {
     const { sampler, rtt, congestion } = this
     const { sample } = sampler
+    this.#untoldBytes = 0
     sample.smoothedRttMs = rtt.smoothedMs
     sample.minRttMs = rtt.minMs
     sample.inFlightBytes = this.inFlightBytes
@@ -268,7 +279,10 @@ export class Recovery {
     const flight = Math.max(this.#next - this.#first, 2 * PACKET_THRESHOLD)
     const wanted = Math.min(displacement + 1, flight / 2)
     this.#packetThreshold = Math.max(this.#packetThreshold, wanted)
-    this.#reorderWindow = Math.min(this.#reorderWindow + 1, REORDER_WINDOW_MAX)
+    if ((this.#lostIn[index] as number) > this.#widenedRound) {
+      this.#widenedRound = this.#lossRound
+      this.#reorderWindow = Math.min(this.#reorderWindow + 1, REORDER_WINDOW_MAX)
+    }
     this.#cleanRecoveries = 0
     const frames = this.#frames[index]
     this.#frames[index] = null
@@ -339,12 +353,9 @@ export class Recovery {
     lost: { count: number; newestSentMs: number; isPersistent: boolean },
   ): void {
     this.#lossRound += 1
-    this.#cleanRecoveries += 1
-    if (this.#cleanRecoveries >= CLEAN_RECOVERIES) {
-      this.#packetThreshold = PACKET_THRESHOLD
-      this.#reorderWindow = 1
-      this.#reorderSeen = false
-      this.#cleanRecoveries = 0
+    if (lost.newestSentMs > this.#recoveryStartMs) {
+      this.#recoveryStartMs = nowMs
+      this.#handleRecovery()
     }
     if (this.congestion.handleLosses(nowMs, lost.newestSentMs)) {
       this.#episodeRound = this.#lossRound
@@ -355,6 +366,17 @@ export class Recovery {
     this.#silentSinceMs = Number.POSITIVE_INFINITY // once for each
     this.persistentCongestions += 1
     this.congestion.handlePersistentCongestion(nowMs, this.inFlightBytes)
+  }
+
+  /** Once per round trip with losses. After many without a false one the thresholds come down by half:
+   * one that was learnt from a path is not to be learnt all over again. */
+  #handleRecovery(): void {
+    this.#cleanRecoveries += 1
+    if (this.#cleanRecoveries < CLEAN_RECOVERIES) return
+    this.#cleanRecoveries = 0
+    this.#packetThreshold = Math.max(PACKET_THRESHOLD, this.#packetThreshold / 2)
+    this.#reorderWindow = Math.max(1, this.#reorderWindow / 2)
+    if (this.#packetThreshold === PACKET_THRESHOLD) this.#reorderSeen = false
   }
 
   /** Forgets what is settled; losses stay 2 PTO, in case they turn out spurious. */

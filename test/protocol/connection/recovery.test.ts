@@ -182,6 +182,20 @@ test('a probe repeats the oldest frames, and waits twice as long each time', () 
     assert.ok(Math.abs(waits[i]! / waits[i - 1]! - 2) < 0.01, `${waits}`)
 })
 
+test('an overtaker’s time is no measure: the controller hears of its bytes with the next packet', () => {
+  const bench = new Bench()
+  bench.warmUp()
+  const first = bench.send(10)
+  bench.nowMs += RTT_MS / 2
+  const heard: number[] = []
+  bench.congestion.handleAck = (sample) => void heard.push(sample.ackedBytes)
+  bench.ack([first + 2, first + 2])
+  assert.equal(heard, [])
+  bench.nowMs += RTT_MS / 2
+  bench.ack([first, first + 9])
+  assert.equal(heard, [10 * PACKET_BYTES])
+})
+
 test('two probes repeat what fits into them of large packets, not all of it', () => {
   const bench = new Bench()
   bench.warmUp()
