@@ -4,6 +4,7 @@ import type { CongestionController } from '../congestion/controller.ts'
 import { RateSampler } from '../congestion/rate-sampler.ts'
 import type { ConnectionLog } from '../qlog/log.ts'
 import { PACKET_NUMBER_MAX } from '../wire/header.ts'
+import { Disorder } from './disorder.ts'
 import { GRANULARITY_MS, RttEstimator } from './rtt.ts'
 import type { FrameFate, SentFrame } from './sent-frame.ts'
 
@@ -13,9 +14,6 @@ const ACKED = 2
 const LOST = 3
 const SKIPPED = 4
 
-const PACKET_THRESHOLD = 3
-const REORDER_WINDOW_MAX = 8
-const CLEAN_RECOVERIES = 16
 const PERSISTENT_FLOOR_MS = 100
 /** Of the shortest round trip: who takes less skipped something that others must pass. */
 const OVERTAKER_RATIO = 0.9
@@ -31,6 +29,7 @@ const LOST_SPAN_MAX = 2 ** 16
 
 export class Recovery {
   readonly rtt = new RttEstimator()
+  readonly #disorder = new Disorder()
   readonly congestion: CongestionController
   readonly sampler = new RateSampler(CAPACITY)
   /** Null unless someone keeps a record of the connection. */
@@ -67,13 +66,6 @@ export class Recovery {
   /** Acknowledged, and the congestion control has not heard of it yet. */
   #untoldBytes = 0
   #lossTimeMs = Number.POSITIVE_INFINITY
-  #packetThreshold = PACKET_THRESHOLD
-  #reorderWindow = 1
-  #cleanRecoveries = 0
-  #recoveryStartMs = Number.NEGATIVE_INFINITY
-  /** The round of losses up to which false ones have widened the window of time. */
-  #widenedRound = 0
-  #reorderSeen = false
   /** Rounds of losses; the one with which this episode began, and what is not proven false of it. */
   #lossRound = 0
   #episodeRound = 0
@@ -108,7 +100,7 @@ export class Recovery {
 
   /** From how far behind the newest on a packet counts as lost. */
   get packetThreshold(): number {
-    return this.#packetThreshold
+    return this.#disorder.packetThreshold
   }
 
   /** A packet number that will never be used: an ACK of it is a lie. */
@@ -274,21 +266,14 @@ export class Recovery {
     this.#state[index] = ACKED
     this.spuriousLosses += 1
     if (this.#isMtuProbe[index] === 0) this.sampler.handleSpurious(this.#bytes[index] as number)
-    this.#reorderSeen = true
-    const displacement = this.#displacement[index] as number
-    const flight = Math.max(this.#next - this.#first, 2 * PACKET_THRESHOLD)
-    const wanted = Math.min(displacement + 1, flight / 2)
-    this.#packetThreshold = Math.max(this.#packetThreshold, wanted)
-    if ((this.#lostIn[index] as number) > this.#widenedRound) {
-      this.#widenedRound = this.#lossRound
-      this.#reorderWindow = Math.min(this.#reorderWindow + 1, REORDER_WINDOW_MAX)
-    }
-    this.#cleanRecoveries = 0
+    const rounds = { lost: this.#lostIn[index] as number, now: this.#lossRound }
+    const flight = this.#next - this.#first
+    this.#disorder.handleFalseLoss(this.#displacement[index] as number, flight, rounds)
     const frames = this.#frames[index]
     this.#frames[index] = null
     if (frames) for (const frame of frames) fate.handleFrameAcked(frame)
     this.#silentSinceMs = Number.POSITIVE_INFINITY
-    if ((this.#lostIn[index] as number) < this.#episodeRound) return
+    if (rounds.lost < this.#episodeRound) return
     this.#episodeLost -= 1
     if (this.#episodeLost === 0) this.congestion.undo(nowMs)
   }
@@ -296,8 +281,8 @@ export class Recovery {
   /** Packets are sent in order of time, so the first one that is not lost ends the search. */
   #detectLost(nowMs: number, fate: FrameFate): void {
     const { rtt } = this
-    const factor = 1 + this.#reorderWindow / 8
-    const lossDelayMs = Math.max(GRANULARITY_MS, factor * Math.max(rtt.smoothedMs, rtt.latestMs))
+    const rttMs = Math.max(rtt.smoothedMs, rtt.latestMs)
+    const lossDelayMs = Math.max(GRANULARITY_MS, this.#disorder.timeFactor * rttMs)
     this.#lossTimeMs = Number.POSITIVE_INFINITY
     let newestSentMs = Number.NEGATIVE_INFINITY
     let count = 0
@@ -309,16 +294,15 @@ export class Recovery {
       if (state !== IN_FLIGHT) continue
       const sentMs = this.#sentMs[index] as number
       const byTime = sentMs + lossDelayMs <= nowMs
-      const byCount =
-        this.#largestAcked - this.#oldest >= this.#packetThreshold &&
-        (!this.#reorderSeen || nowMs - sentMs >= rtt.minMs * 1.25)
+      const distance = this.#largestAcked - this.#oldest
+      const byCount = this.#disorder.condemns(distance, nowMs - sentMs, rtt.minMs)
       if (!byTime && !byCount) {
         this.#lossTimeMs = sentMs + lossDelayMs
         break
       }
       this.#state[index] = LOST
       this.log?.packetLost(nowMs, this.#oldest, byTime)
-      this.#displacement[index] = this.#largestAcked - this.#oldest
+      this.#displacement[index] = distance
       this.#lostIn[index] = this.#lossRound + 1
       this.inFlightBytes -= this.#bytes[index] as number
       this.#elicitingInFlight -= 1
@@ -353,10 +337,7 @@ export class Recovery {
     lost: { count: number; newestSentMs: number; isPersistent: boolean },
   ): void {
     this.#lossRound += 1
-    if (lost.newestSentMs > this.#recoveryStartMs) {
-      this.#recoveryStartMs = nowMs
-      this.#handleRecovery()
-    }
+    this.#disorder.handleLosses(nowMs, lost.newestSentMs)
     if (this.congestion.handleLosses(nowMs, lost.newestSentMs)) {
       this.#episodeRound = this.#lossRound
       this.#episodeLost = 0
@@ -366,17 +347,6 @@ export class Recovery {
     this.#silentSinceMs = Number.POSITIVE_INFINITY // once for each
     this.persistentCongestions += 1
     this.congestion.handlePersistentCongestion(nowMs, this.inFlightBytes)
-  }
-
-  /** Once per round trip with losses. After many without a false one the thresholds come down by half:
-   * one that was learnt from a path is not to be learnt all over again. */
-  #handleRecovery(): void {
-    this.#cleanRecoveries += 1
-    if (this.#cleanRecoveries < CLEAN_RECOVERIES) return
-    this.#cleanRecoveries = 0
-    this.#packetThreshold = Math.max(PACKET_THRESHOLD, this.#packetThreshold / 2)
-    this.#reorderWindow = Math.max(1, this.#reorderWindow / 2)
-    if (this.#packetThreshold === PACKET_THRESHOLD) this.#reorderSeen = false
   }
 
   /** Forgets what is settled; losses stay 2 PTO, in case they turn out spurious. */
@@ -437,12 +407,10 @@ export class Recovery {
       if (!frames || frames.length === 0) continue
       for (const frame of frames) {
         const lengthBytes = Math.min(frame.lengthBytes, roomBytes)
-        const isWhole = lengthBytes === frame.lengthBytes
         roomBytes -= lengthBytes
-        if (isWhole) fate.handleFrameLost(frame, nowMs)
-        else if (lengthBytes > 0) {
-          fate.handleFrameLost({ ...frame, lengthBytes, fin: false }, nowMs)
-        }
+        const isWhole = lengthBytes === frame.lengthBytes
+        const part = isWhole ? frame : { ...frame, lengthBytes, fin: false }
+        if (isWhole || lengthBytes > 0) fate.handleFrameLost(part, nowMs)
       }
       packets -= 1
     }

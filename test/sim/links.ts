@@ -1,7 +1,10 @@
 // test/sim/links.ts — how much of a link does the transport use, from the first HELLO to the last
-// byte? `node test/sim/links.ts [--cc NAME] [--seeds N] [--only TEXT] [--defaults]` prints a table.
-// --defaults: buffers and windows as they are for everybody; else so large that they limit nothing.
+// byte, and what does it leave to others?
 //
+//   node test/sim/links.ts [--cc NAME] [--seeds N] [--only TEXT] [--defaults]
+//   node test/sim/links.ts --fair [--cc NAME] [--seeds N]
+//
+// --defaults: buffers and windows as they are for everybody; else so large that they limit nothing.
 // Shares are of rate × (1 − loss) × 94.6 %, what a path of 1500-byte packets can carry of payload.
 import { parseArgs } from 'node:util'
 import type { CongestionName } from '../../protocol/congestion/controller.ts'
@@ -9,6 +12,7 @@ import type { LinkOptions } from './link.ts'
 import { World } from './world.ts'
 
 const PAYLOAD_SHARE = 0.946
+const LONGEST_MS = 60_000
 const MIB = 1024 * 1024
 
 export interface Row {
@@ -105,14 +109,16 @@ export function play(
   if (!world.runUntil(() => connection.state === 'open', 60_000)) throw new Error('no session')
   client.send(connection, { totalBytes: row.totalBytes, direction: 'uni' })
   const isDone = (): boolean => (server.intakes[0]?.finishedMs ?? null) !== null
-  if (!world.runUntil(isDone, 600_000)) throw new Error('not done')
-  const ms = server.intakes[0]!.finishedMs!
+  // Who crawls is not waited for: what came within a minute counts.
+  world.runUntil(isDone, LONGEST_MS)
+  const ms = server.intakes[0]!.finishedMs ?? world.nowMs
+  const bytes = server.receivedBytes
   const loss = (row.link.lossRatio ?? 0) + (row.link.corruptRatio ?? 0)
   const limit = row.link.rateMbit * 125 * (1 - loss) * PAYLOAD_SHARE
   const { counts } = world.linkBetween(client, server)
   return {
-    share: row.totalBytes / ms / limit,
-    retransmitted: connection.stats().bytesRetransmitted / row.totalBytes,
+    share: bytes / ms / limit,
+    retransmitted: connection.stats().bytesRetransmitted / bytes,
     overflowed: counts.overflowed / counts.sent,
     queueMs: counts.queueBytesMax / (row.link.rateMbit * 125),
     seconds: ms / 1000,
@@ -121,6 +127,97 @@ export function play(
 
 const percent = (ratio: number): string => (100 * ratio).toFixed(1).padStart(5)
 
+interface Sharing {
+  readonly name: string
+  readonly link: Row['link']
+  /** `ours`: what is asked for with --cc. Flows begin 0.2 s apart, or `joinS` seconds. */
+  readonly flows: readonly ('ours' | CongestionName)[]
+  readonly joinS?: number
+}
+
+const shared = (rateMbit: number, rttMs: number, bdps: number): Row['link'] =>
+  link(rateMbit, rttMs, { queueBytes: bdps * rateMbit * 125 * rttMs })
+
+const SHARINGS: readonly Sharing[] = [
+  ...[0.1, 0.5, 1, 4].map((bdps) => ({
+    name: `beside CUBIC, queue ${bdps} BDP`,
+    link: shared(40, 40, bdps),
+    flows: ['ours', 'cubic'] as const,
+  })),
+  ...[0.1, 0.5, 1, 4].map((bdps) => ({
+    name: `two of us, queue ${bdps} BDP`,
+    link: shared(40, 40, bdps),
+    flows: ['ours', 'ours'] as const,
+  })),
+  {
+    name: 'one of us joins after 8 s',
+    link: shared(40, 40, 1),
+    flows: ['ours', 'ours'],
+    joinS: 8,
+  },
+  ...[0.1, 1].map((bdps) => ({
+    name: `six of us, queue ${bdps} BDP`,
+    link: shared(40, 40, bdps),
+    flows: Array.from({ length: 6 }, () => 'ours' as const),
+  })),
+  {
+    name: 'one of us beside three CUBIC',
+    link: shared(40, 40, 1),
+    flows: ['ours', 'cubic', 'cubic', 'cubic'],
+  },
+]
+
+/** Shares of what was delivered in the second half of 30 s, and what the queue dropped of it. */
+export function share(
+  sharing: Sharing,
+  seed: number,
+  ours: CongestionName,
+): { shares: number[]; used: number; lost: number } {
+  const { link, flows, joinS = 0.2 } = sharing
+  const world = new World(seed, link)
+  const server = world.addParty('server', { endpoint: { limits: WIDE } })
+  const clients = flows.map((flow, i) => {
+    const congestion = flow === 'ours' ? ours : flow
+    return world.addParty(`client ${i}`, { endpoint: { congestion, limits: WIDE } })
+  })
+  const queue = world.linkBetween(clients[0]!, server)
+  for (const client of clients.slice(1)) world.share(queue, client, server)
+  const sent = clients.map(() => 0)
+  for (const [i, client] of clients.entries()) {
+    world.run(i === 0 ? 0 : 1_000 * joinS)
+    const connection = client.connect(server)
+    if (!world.runUntil(() => connection.state === 'open', 60_000)) throw new Error('no session')
+    client.send(connection, { totalBytes: 2 ** 40, direction: 'uni' })
+  }
+  const acked = (): number[] =>
+    clients.map(({ connections }) => {
+      const { bytesSent, inFlightBytes } = connections[0]!.stats()
+      return bytesSent - inFlightBytes
+    })
+  world.run(15_000)
+  const before = acked()
+  const { sent: sentBefore, overflowed } = queue.counts
+  world.run(15_000)
+  for (const [i, bytes] of acked().entries()) sent[i] = bytes - before[i]!
+  const total = sent.reduce((sum, bytes) => sum + bytes, 0)
+  return {
+    shares: sent.map((bytes) => bytes / total),
+    used: total / (link.rateMbit * 125 * 15_000),
+    lost: (queue.counts.overflowed - overflowed) / (queue.counts.sent - sentBefore),
+  }
+}
+
+function printShares(ours: CongestionName, seeds: number): void {
+  console.log('shares | sent of what the link takes | overflowed | flows')
+  for (const sharing of SHARINGS) {
+    for (let seed = 1; seed <= seeds; seed += 1) {
+      const { shares, used, lost } = share(sharing, seed, ours)
+      const parts = shares.map((ratio) => (100 * ratio).toFixed(0)).join(' / ')
+      console.log([parts.padEnd(29), percent(used), percent(lost), sharing.name].join(' | '))
+    }
+  }
+}
+
 function main(): void {
   const { values } = parseArgs({
     options: {
@@ -128,8 +225,13 @@ function main(): void {
       seeds: { type: 'string', default: '3' },
       only: { type: 'string', default: '' },
       defaults: { type: 'boolean', default: false },
+      fair: { type: 'boolean', default: false },
     },
   })
+  if (values.fair) {
+    printShares(values.cc as CongestionName, Number(values.seeds))
+    return
+  }
   console.log(
     'share of the limit (min … max) | goal | sent again | overflowed | longest queue | link',
   )
