@@ -91,6 +91,10 @@ export class Bbr extends BbrProbing implements CongestionController {
     return this.model.bandwidth
   }
 
+  get queueMs(): number {
+    return this.#queue.fullMs - this.model.minRtt.minMs
+  }
+
   get sendQuantumBytes(): number {
     return quantumBytes(this.pacingRateBytesPerMs, this.segmentBytes)
   }

@@ -57,6 +57,8 @@ export interface CongestionController {
   readonly windowBytes: number
   /** Infinity: as fast as the window allows. */
   readonly pacingRateBytesPerMs: number
+  /** How long the path's queue has been of late; Infinity where that is not watched. */
+  readonly queueMs: number
   /** What should leave in one go. */
   readonly sendQuantumBytes: number
   readonly isSlowStart: boolean

@@ -17,6 +17,7 @@ export class NewReno implements CongestionController {
   readonly baselineLossRatio = 0
   readonly bandwidthBytesPerMs = 0
   readonly isHoldingBack = false
+  readonly queueMs = Number.POSITIVE_INFINITY
   windowBytes = 0
   pacingRateBytesPerMs = Number.POSITIVE_INFINITY
   #segmentBytes = 0

@@ -11,7 +11,7 @@ const RTT_MS_MIN = 1
 
 export class QueueWatch {
   /** The round trip with a full queue, as of late. */
-  #fullMs = 0
+  fullMs = 0
   #recentMs = 0
   #lastAckMs = 0
 
@@ -19,12 +19,12 @@ export class QueueWatch {
   isShort(sample: AckSample, minRttMs: number, isRoundStart: boolean): boolean {
     const pathMs = sample.rttMs - sample.ackDelayMs
     const minMs = Math.min(minRttMs, pathMs)
-    if (isRoundStart) this.#fullMs -= FORGET_PER_ROUND * (this.#fullMs - minMs)
-    this.#fullMs = Math.max(this.#fullMs, pathMs)
+    if (isRoundStart) this.fullMs -= FORGET_PER_ROUND * (this.fullMs - minMs)
+    this.fullMs = Math.max(this.fullMs, pathMs)
     const share = Math.min(1, (RECENT_PARTS * (sample.nowMs - this.#lastAckMs)) / minMs)
     this.#lastAckMs = sample.nowMs
     this.#recentMs += share * (pathMs - this.#recentMs)
-    const halfMs = minMs + SHORT_PART * (this.#fullMs - minMs)
+    const halfMs = minMs + SHORT_PART * (this.fullMs - minMs)
     return minMs >= RTT_MS_MIN && pathMs <= halfMs && this.#recentMs <= halfMs
   }
 }

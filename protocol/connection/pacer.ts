@@ -44,7 +44,7 @@ export class Pacer {
   roomBytes(nowMs: number): number {
     const rate = this.#rate
     if (rate === Number.POSITIVE_INFINITY) return rate
-    const burstMs = this.#isWaiting ? LATE_BURST_MS : BURST_MS
+    const burstMs = this.#isWaiting ? this.#lateBurstMs : BURST_MS
     const depth = Math.max(BURST_SEGMENTS_MIN * this.segmentBytes, rate * burstMs)
     if (this.#updatedMs === Number.NEGATIVE_INFINITY) this.#tokens = depth
     else if (nowMs > this.#updatedMs) {
@@ -55,6 +55,12 @@ export class Pacer {
     this.#updatedMs = Math.max(this.#updatedMs, nowMs)
     this.#isWaiting = this.#tokens <= 0
     return this.#tokens
+  }
+
+  /** No more than the queue has been seen to take: what overflows it is lost. */
+  get #lateBurstMs(): number {
+    const { queueMs } = this.#path.congestion
+    return queueMs > BURST_MS ? Math.min(queueMs, LATE_BURST_MS) : BURST_MS
   }
 
   maySend(nowMs: number): boolean {

@@ -7,8 +7,8 @@ import { RttEstimator } from '../../../protocol/connection/rtt.ts'
 
 const SEGMENT = 1_472
 
-function bench(rateBytesPerMs: number, rttMs = 50): Pacer {
-  const congestion = new NewReno(SEGMENT)
+function bench(rateBytesPerMs: number, rttMs = 50, queueMs = Number.POSITIVE_INFINITY): Pacer {
+  const congestion = Object.assign(new NewReno(SEGMENT), { queueMs })
   congestion.pacingRateBytesPerMs = rateBytesPerMs
   const rtt = new RttEstimator()
   rtt.handleSample(rttMs, 0, false)
@@ -66,6 +66,19 @@ test('a sender that was kept waiting makes up for 8 ms, and says when it was mor
   assert.not(pacer.hasFallenBehind)
   assert.is(pacer.roomBytes(dueMs + 5 + 30), 8 * rate)
   assert.ok(pacer.hasFallenBehind)
+})
+
+test('… but no burst is longer than the queue that it falls into', () => {
+  const rate = 12_500
+  for (const [queueMs, madeUpMs] of [
+    [0.1, 2],
+    [5, 5],
+    [50, 8],
+  ] as const) {
+    const pacer = bench(rate, 50, queueMs)
+    while (pacer.roomBytes(0) > 0) pacer.handleSent(SEGMENT)
+    assert.is(pacer.roomBytes(100), madeUpMs * rate)
+  }
 })
 
 test('within a machine nothing is paced', () => {
